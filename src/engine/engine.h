@@ -1,0 +1,62 @@
+// Engine: one loaded model that serves many generations at once (continuous batching over a paged KV cache).
+//
+// Threads: one engine thread steps the batch; submit(), cancel tokens and stats are thread-safe from anywhere.
+// Determinism: the tokens of a request depend only on the weights, the request and its seed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/cancel_token.h"
+#include "base/result.h"
+#include "engine/request.h"
+#include "model/model.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace concerto::engine {
+
+struct EngineOptions {
+  std::string model_path;             // .gguf or Hugging Face folder
+  int threads = 0;                    // 0: all cores this process may use
+  int context = 0;                    // per request, 0: min(trained, 8192)
+  size_t kv_bytes = 0;                // KV pool; 0: a default that fits the machine's memory
+  int max_batch_tokens = 256;         // tokens per forward pass, prompts and decodes together
+  int max_running = 16;               // requests in the batch at once; the others wait
+  int max_waiting = 512;              // more are refused with kBusy
+  std::string isa;                    // force a kernel table, empty: best
+  std::string quantize;               // quantise float weights at load: "q8_0", "q4_k"; empty: as in the file
+  std::function<void(double)> progress;
+};
+
+struct EngineStats {
+  int running = 0;
+  int waiting = 0;
+  int kv_blocks_total = 0;
+  int kv_blocks_free = 0;
+  uint64_t prompt_tokens = 0;         // computed since start
+  uint64_t completion_tokens = 0;
+  size_t weight_bytes = 0;
+  double load_ms = 0;
+};
+
+class Engine {
+ public:
+  static base::Result<std::unique_ptr<Engine>> open(const EngineOptions& options);
+  virtual ~Engine() = default;        // cancels what runs, then joins
+
+  // Refuses at once with kContextLength, kInvalidArgument, kBusy or kOutOfMemory; else events follow on `sink`.
+  virtual base::Status submit(Request request, Sink sink, base::CancelToken cancel) = 0;
+
+  [[nodiscard]] virtual const text::Tokenizer& tokenizer() const = 0;
+  [[nodiscard]] virtual const text::ChatTemplate* chat_template() const = 0;  // nullptr: the model has none
+  [[nodiscard]] virtual const model::ModelConfig& config() const = 0;
+  [[nodiscard]] virtual const std::string& model_hash() const = 0;
+  [[nodiscard]] virtual int context() const = 0;            // tokens a request may hold, prompt + output
+  [[nodiscard]] virtual SamplingParams default_sampling() const = 0;  // generation_config.json or the house default
+  [[nodiscard]] virtual EngineStats stats() const = 0;
+};
+
+}  // namespace concerto::engine

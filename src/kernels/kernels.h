@@ -1,0 +1,157 @@
+// The kernel table: every function the engine spends time in, one table per instruction set, all with the same bits.
+//
+// CONTRACT (engine determinism). `generic` defines the meaning of each function, operation by operation; avx2, avx512
+// and neon must return identical bits for every input. Therefore:
+//  - integer dot products are exact (int32, any order);
+//  - a value y[t][r] of matmul depends only on token t and row r, never on T, the other tokens, or the panel split;
+//  - float operations happen in the order written at each function below, fused only where "fma" is written;
+//  - reductions run on 16 virtual lanes (lane i sums elements i, i+16, ...), then the fixed tree
+//    8+8, 4+4, 2+2, 1+1 (lane j += lane j+half);
+//  - exp, silu, rope angles, rounding are this project's own fixed formulas (kernels/math.h): no libm.
+// Functions are pure, noexcept, allocate nothing, and may be called from any thread on disjoint outputs.
+//
+// Dimensions: T tokens, D n_embd, H heads, G kv heads, K head_dim, F n_ff, V vocab, C context, L layers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/tensor_type.h"
+
+namespace concerto::kernels {
+
+inline constexpr int kPanelRows = 16;   // rows interleaved in one packed panel = 16 float lanes
+inline constexpr int kQuantBlock = 256; // activations share one scale per 256 columns; the last block may be shorter
+inline constexpr int kSumBlock = 32;    // sums of quantised activations are kept per 32 columns
+inline constexpr int kKvBlockTokens = 64;  // positions per KV block: attention merges blocks in this size, in order
+
+// --- Weights -----------------------------------------------------------------------------------------------------
+
+// A weight matrix [rows, cols] (rows = outputs) repacked into panels of 16 rows; layout per type in kernels/pack.h.
+// Does not own `data` (64-byte aligned).
+struct PackedMatrix {
+  base::TensorType type = base::TensorType::kF32;
+  int rows = 0;
+  int cols = 0;
+  const std::byte* data = nullptr;
+  size_t bytes = 0;
+  [[nodiscard]] int panels() const noexcept { return (rows + kPanelRows - 1) / kPanelRows; }
+};
+
+// Bytes that pack() writes for a matrix of this type and shape. cols must be a multiple of the type's block_weights.
+size_t packed_bytes(base::TensorType type, int rows, int cols) noexcept;
+
+// Repacks rows [panel_begin*16, min(panel_end*16, rows)) of the file's row-major blocks into out (start of the whole
+// packed matrix). Independent of the ISA. Rows past the end are zero weights.
+void pack(base::TensorType type, int rows, int cols, const std::byte* file_rows, int panel_begin, int panel_end,
+          std::byte* out) noexcept;
+
+// Row `row` of a packed matrix back as floats [cols], bit-equal to quant::codec(type).decode of the file's row (token
+// embeddings read from a tied head).
+void unpack_row(const PackedMatrix& w, int row, float* out) noexcept;
+
+// True for types whose products use the int8 activations, false for F32/F16/BF16 (which use the float ones).
+bool uses_int8(base::TensorType type) noexcept;
+
+// --- Activations -------------------------------------------------------------------------------------------------
+
+// T rows of activations, quantised once and shared by every matrix that reads them.
+// Block b of row t covers columns [256b, min(256b+256, cols)): amax = max |x|, scale = amax / 127 (correctly rounded),
+// q = round-half-even(x * (127 / amax)), all zero when amax == 0. cols is a multiple of 32.
+struct Activations {
+  int tokens = 0;
+  int cols = 0;
+  const float* f32 = nullptr;  // [T, cols] row-major, the unquantised values
+  int8_t* q = nullptr;         // [T, q_stride(cols)] int8, zero padded
+  float* scales = nullptr;     // [T, blocks(cols)]
+  int16_t* sums = nullptr;     // [T, q_stride(cols) / 32] sum of q over each 32 columns
+  static constexpr int blocks(int cols) noexcept { return (cols + kQuantBlock - 1) / kQuantBlock; }
+  static constexpr int q_stride(int cols) noexcept { return (cols + 63) / 64 * 64; }
+};
+
+// --- Attention ---------------------------------------------------------------------------------------------------
+
+// One KV block of one layer and kv head holds kKvBlockTokens positions in f16:
+//   k: [K][64]  transposed, so that 16 positions are 16 lanes
+//   v: [64][K]
+// A pool block (all layers, all kv heads) is layers * kv_heads such pairs: offset ((layer * G + g) * 2 + {0: k, 1: v}).
+struct KvLayout {
+  int layers = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+  [[nodiscard]] size_t tile() const noexcept { return static_cast<size_t>(head_dim) * kKvBlockTokens; }  // f16 values
+  [[nodiscard]] size_t block_values() const noexcept { return tile() * 2 * layers * kv_heads; }
+  [[nodiscard]] size_t block_bytes() const noexcept { return block_values() * sizeof(uint16_t); }
+  [[nodiscard]] size_t k_offset(int layer, int g) const noexcept {
+    return (static_cast<size_t>(layer) * kv_heads + g) * 2 * tile();
+  }
+  [[nodiscard]] size_t v_offset(int layer, int g) const noexcept { return k_offset(layer, g) + tile(); }
+};
+
+// Attention of `queries` consecutive tokens of one sequence, for the `group` query heads that share kv head g.
+// Token i sits at position first_position + i and sees positions [0, first_position + i].
+// Meaning, per query row, over blocks in order (m = -inf, l = 0, o = 0):
+//   s[p]  = fma chain over k = 0..K-1 of q[k] * k[p][k], starting from 0; then s[p] *= scale
+//   m' = max(m, max over visible p of s[p]);  c = exp(m - m') (0 for the first block)
+//   w[p] = exp(s[p] - m');  l = fma(l, c, sum16(w over the block, invisible = 0));
+//   o[k] = o[k] * c; then for visible p in order o[k] = fma(w[p], v[p][k], o[k]);  m = m'
+// out = o / l.
+struct AttentionJob {
+  const float* q = nullptr;     // [queries, group, K] with q_stride floats between tokens; heads of the group adjacent
+  ptrdiff_t q_stride = 0;
+  float* out = nullptr;         // same shape, out_stride floats between tokens
+  ptrdiff_t out_stride = 0;
+  int queries = 0;
+  int group = 0;                // H / G
+  int head_dim = 0;             // K, a multiple of 16 (or 8), <= 256
+  int first_position = 0;
+  float scale = 0;              // 1 / sqrt(K)
+  const uint16_t* kv = nullptr; // pool base
+  size_t block_values = 0;      // f16 values between pool blocks
+  size_t k_offset = 0;          // of this layer and kv head inside a block
+  size_t v_offset = 0;
+  const int32_t* blocks = nullptr;  // pool block of positions [64j, 64j+64)
+};
+
+// --- The table ---------------------------------------------------------------------------------------------------
+
+struct KernelTable {
+  const char* name;  // "generic", "avx2", "avx512", "neon"
+
+  // Fills q, scales, sums of rows [row_begin, row_end) from f32.
+  void (*quantize)(const Activations& x, int row_begin, int row_end) noexcept;
+
+  // out[t * out_stride + r] = sum over k of w[r][k] * x[t][k] for all tokens and for rows of panels
+  // [panel_begin, panel_end), rows < w.rows only. Order: per 256-column block in sequence, formula per type in pack.h.
+  void (*matmul)(const PackedMatrix& w, const Activations& x, int panel_begin, int panel_end, float* out,
+                 ptrdiff_t out_stride) noexcept;
+
+  // out[i] = (x[i] * r) * weight[i], r = 1 / sqrt(sum16(x*x by fma) / n + eps). Any n >= 1.
+  void (*rms_norm)(const float* x, const float* weight, float eps, int n, float* out) noexcept;
+
+  // x[i] += y[i]
+  void (*add)(float* x, const float* y, int n) noexcept;
+
+  // out[i] = silu(gate[i]) * up[i]; silu(v) = v / (1 + exp(-v))
+  void (*silu_mul)(const float* gate, const float* up, int n, float* out) noexcept;
+
+  // Rotates `heads` rows of [K] in place. cos/sin [K/2] belong to the token's position.
+  // neox: pairs (i, i + K/2) (qwen2, HF llama); otherwise pairs (2i, 2i+1) (llama GGUF).
+  // a' = fma(a, cos, -(b * sin)), b' = fma(a, sin, b * cos).
+  void (*rope)(float* x, const float* cos, const float* sin, int heads, int head_dim, bool neox) noexcept;
+
+  // Writes one token's k and v [K] f32 of one kv head into its KV block at slot position % 64, rounding to nearest even.
+  void (*store_kv)(const float* k, const float* v, int head_dim, int slot, uint16_t* k_tile, uint16_t* v_tile) noexcept;
+
+  void (*attention)(const AttentionJob& job) noexcept;
+
+  // log-sum-exp of x[n]: m = max, then m + log(sum16(exp(x - m))).
+  float (*log_sum_exp)(const float* x, int n) noexcept;
+};
+
+// The best table for this processor; the environment variable CONCERTO_ISA or select(name) forces one.
+const KernelTable& best_table() noexcept;
+// "generic" | "avx2" | "avx512" | "neon"; nullptr when unknown, not compiled in, or not runnable here.
+const KernelTable* find_table(const char* name) noexcept;
+
+}  // namespace concerto::kernels
