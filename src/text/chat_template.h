@@ -1,6 +1,7 @@
 // ChatTemplate: the model's own Jinja chat template, rendered by minijinja behind rust/concerto_rust.h. Thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -10,11 +11,11 @@
 namespace concerto::text {
 
 struct TemplateInput {
-  std::string messages_json;       // JSON array of {"role","content",...} exactly as the template expects
-  std::string tools_json;          // JSON array or empty
-  std::string extra_json;          // JSON object of further variables (enable_thinking ...) or empty
+  std::string messages_json;  // JSON array of {"role","content",...} exactly as the template expects
+  std::string tools_json;     // JSON array or empty
+  std::string extra_json;     // JSON object of further variables (enable_thinking ...) or empty
   bool add_generation_prompt = true;
-  int64_t wall_ms = 0;             // what strftime_now sees
+  int64_t wall_ms = 0;  // what strftime_now sees
 };
 
 class ChatTemplate {

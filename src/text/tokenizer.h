@@ -24,7 +24,8 @@ class Tokenizer {
   // out in the text ("<|im_start|>") become their ids; without, they are ordinary text (user input!).
   [[nodiscard]] virtual std::vector<int32_t> encode(std::string_view text, bool parse_special) const = 0;
 
-  // The bytes a token stands for; may be a part of a UTF-8 character. Special tokens: their text. Empty if out of range.
+  // The bytes a token stands for; may be a part of a UTF-8 character. Special tokens: their text. Empty if out of
+  // range.
   [[nodiscard]] virtual std::string_view token_bytes(int32_t id) const = 0;
   [[nodiscard]] std::string decode(const std::vector<int32_t>& ids, bool skip_special) const;
 
@@ -32,9 +33,9 @@ class Tokenizer {
   [[nodiscard]] virtual bool is_special(int32_t id) const = 0;
   // True for ids that end a generation (eos, <|im_end|>, <|endoftext|>, ...).
   [[nodiscard]] virtual bool is_end(int32_t id) const = 0;
-  [[nodiscard]] virtual int32_t bos() const = 0;        // -1 when the model has none
-  [[nodiscard]] virtual int32_t eos() const = 0;        // -1 when the model has none
-  [[nodiscard]] virtual bool adds_bos() const = 0;      // encode() of a whole prompt should start with bos
+  [[nodiscard]] virtual int32_t bos() const = 0;    // -1 when the model has none
+  [[nodiscard]] virtual int32_t eos() const = 0;    // -1 when the model has none
+  [[nodiscard]] virtual bool adds_bos() const = 0;  // encode() of a whole prompt should start with bos
   [[nodiscard]] virtual int32_t find(std::string_view token) const = 0;  // id of a token by its text, or -1
 };
 
