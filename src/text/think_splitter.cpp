@@ -1,5 +1,6 @@
 #include "text/think_splitter.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace concerto::text {
@@ -35,6 +36,7 @@ bool ThinkSplitter::before(Parts* out) {
     const bool first = text_end == 0 && !shown_;
     if (!first && lead.find('\n', text_end) == std::string_view::npos) continue;
     out->content.append(lead.substr(0, text_end));
+    shown_ = shown_ || text_end > 0;
     held_.erase(0, at + kOpen.size());
     state_ = State::kOpening;
     return true;
@@ -47,13 +49,10 @@ bool ThinkSplitter::before(Parts* out) {
 }
 
 bool ThinkSplitter::opening() {
-  held_.erase(0, std::min(held_.find_first_not_of(kSpace), held_.size()));
-  if (held_.starts_with(kOpen)) {  // the model repeats the tag that its prompt ended with
-    held_.erase(0, kOpen.size());
-    state_ = State::kThinking;
+  while (true) {
     held_.erase(0, std::min(held_.find_first_not_of(kSpace), held_.size()));
-    if (held_.empty()) state_ = State::kOpening;
-    return !held_.empty();
+    if (!held_.starts_with(kOpen)) break;
+    held_.erase(0, kOpen.size());  // the model repeats the tag that its prompt ended with
   }
   if (kOpen.starts_with(held_)) return false;  // also when nothing is left
   state_ = State::kThinking;
@@ -89,7 +88,8 @@ ThinkSplitter::Parts ThinkSplitter::feed(std::string_view text) {
         again = thinking_on(&out);
         break;
       case State::kClosing:
-        held_.erase(0, std::min(held_.find_first_not_of(kSpace), held_.size()));
+        // White space separates the answer from content before the thoughts, if there is any.
+        if (!shown_) held_.erase(0, std::min(held_.find_first_not_of(kSpace), held_.size()));
         if (!held_.empty()) {
           state_ = State::kAfter;
           again = true;
