@@ -58,6 +58,11 @@ fn raise_exception(message: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Refusal(message)))
 }
 
+/// Python can't iterate over None, minijinja can: templates ask `tools is iterable` to find out whether there are any.
+fn is_iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
+}
+
 /// transformers marks what the assistant says with `{% generation %}`; for rendering it is a block that is always on.
 /// The whitespace signs of the tag are kept, since they decide which line ends survive.
 fn without_generation_tags(source: &str) -> String {
@@ -152,6 +157,7 @@ impl Template {
         env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         env.add_filter("tojson", tojson);
         env.add_function("raise_exception", raise_exception);
+        env.add_test("iterable", is_iterable);
         env.add_template_owned(NAME, without_generation_tags(source))
             .map_err(|e| describe(&e, Some(Status::Syntax)))?;
         Ok(Template { env, bos: Value::from(bos), eos: Value::from(eos) })
