@@ -11,11 +11,11 @@
 namespace concerto::cascade {
 
 struct Capabilities {
-  int context = 0;       // tokens, 0: unknown (upstream)
+  int context = 0;  // tokens, 0: unknown (upstream)
   bool images = false;
   bool tools = false;
   bool logprobs = false;
-  bool person = false;   // answers come from people: no deadline of seconds
+  bool person = false;  // answers come from people: no deadline of seconds
 };
 
 // Called from any thread, but never concurrently for one request; must not block.
@@ -24,12 +24,13 @@ using BackendSink = std::function<void(BackendEvent&&)>;
 class Backend {
  public:
   virtual ~Backend() = default;
-  [[nodiscard]] virtual const std::string& name() const = 0;      // the tier's name in concerto.toml
+  [[nodiscard]] virtual const std::string& name() const = 0;  // the tier's name in concerto.toml
   [[nodiscard]] virtual Capabilities capabilities() const = 0;
   // Prompt tokens of the request with this tier's own template; kUnsupported when the backend can't know.
   [[nodiscard]] virtual base::Result<int> count_tokens(const ChatRequest& request) const = 0;
   // Starts answering. An error at once is delivered through the sink too.
-  virtual void start(const ChatRequest& request, BackendSink sink, base::CancelToken cancel) = 0;
+  virtual void start(const ChatRequest& request, const Handover& handover, BackendSink sink,
+                     base::CancelToken cancel) = 0;
   // "sha256:..." of the weights, or the upstream's model id: for the decision record.
   [[nodiscard]] virtual std::string model_id() const = 0;
 };

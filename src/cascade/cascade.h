@@ -13,15 +13,17 @@
 #include <vector>
 
 #include "base/cancel_token.h"
+#include "base/clock.h"
 #include "cascade/backend.h"
 #include "cascade/chat.h"
+#include "cascade/timers.h"
 
 namespace concerto::cascade {
 
 // One tier that was tried (or skipped) for a request, in order.
 struct Attempt {
   std::string tier;
-  std::string outcome;               // "answered", "low_confidence", "skipped:keyword", "error:timeout", ...
+  std::string outcome;  // "answered", "low_confidence", "skipped:keyword", "error:timeout", ...
   std::optional<double> confidence;
   Usage usage;
   double ms = 0;
@@ -30,21 +32,48 @@ struct Attempt {
 // Who answers and why: sent once, before the first Delta; final fields are completed in CascadeEnd.
 struct Decision {
   std::string tier;
-  std::string reason;                // "confident", "only_tier", "keyword:合同", "low_confidence", "upstream_error", ...
+  std::string reason;  // "confident", "only_tier", "keyword:合同", "low_confidence", "upstream_error", ...
   std::optional<double> confidence;  // of the tier that answers, when it has one
   bool calibrated = false;
-  std::string case_id;               // set when people must answer
+  std::string case_id;  // set when people must answer
   std::string model_id;
   std::vector<Attempt> attempts;
 };
 
 struct CascadeEnd {
   End end;
-  Decision decision;                 // complete
-  Usage total;                       // over all tiers tried
+  Decision decision;  // complete
+  Usage total;        // over all tiers tried
 };
 
 using CascadeEvent = std::variant<Decision, Delta, CascadeEnd, base::Error>;
 using CascadeSink = std::function<void(CascadeEvent&&)>;
+
+struct Tier {
+  std::shared_ptr<Backend> backend;
+  int timeout_ms = 0;      // to the end of its answer; 0: none
+  int first_event_ms = 0;  // to its first event; 0: none
+};
+
+struct CascadeOptions {
+  double threshold = 0.85;  // a tier that has one behind it answers only with at least this confidence
+  int window_tokens = 48;   // tokens seen before the commit; 0: the whole answer
+  std::vector<std::string> keywords = {"合同", "法律", "赔偿"};
+  std::vector<std::string> keyword_exceptions;  // besides the built-in ones: "集合同步"
+};
+
+// Thread-safe; outlives its requests. The tiers' backends must outlive what they were asked to do.
+class Cascade {
+ public:
+  // kInvalidArgument: no tier, two of one name, a threshold outside [0, 1], an empty keyword.
+  static base::Result<std::unique_ptr<Cascade>> create(CascadeOptions options, std::vector<Tier> tiers, Timers& timers,
+                                                       const base::Clock& clock);
+  virtual ~Cascade() = default;
+
+  // All tiers in order.
+  virtual void start(ChatRequest request, CascadeSink sink, base::CancelToken cancel) = 0;
+  // That tier alone, whatever its confidence (which is reported all the same); kNotFound through the sink.
+  virtual void start_tier(std::string_view tier, ChatRequest request, CascadeSink sink, base::CancelToken cancel) = 0;
+};
 
 }  // namespace concerto::cascade

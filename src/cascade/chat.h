@@ -19,13 +19,13 @@ struct ChatMessage {
   std::string reasoning_content;  // assistant turns of the history
   std::string name;
   std::string tool_call_id;
-  std::string tool_calls_json;    // JSON array, or empty
-  int images = 0;                 // parts this message carries that are not text
+  std::string tool_calls_json;  // JSON array, or empty
+  int images = 0;               // parts this message carries that are not text
 };
 
 // Unset fields take the tier's default.
 struct ChatRequest {
-  std::string id;                 // "chatcmpl-..."; appears in logs, the decision record, the case
+  std::string id;  // "chatcmpl-..."; appears in logs, the decision record, the case
   std::vector<ChatMessage> messages;
   std::optional<float> temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
   std::optional<int> top_k, max_tokens, repeat_last_n;
@@ -47,11 +47,11 @@ struct TokenAlternative {
 };
 
 struct TokenInfo {
-  std::string bytes;              // raw bytes of the token, possibly a part of a character
+  std::string bytes;  // raw bytes of the token, possibly a part of a character
   float logprob = 0;
-  float margin = 0;               // 0 when the backend does not know it
-  float entropy = 0;              // 0 when the backend does not know it
-  bool thinking = false;          // inside <think>...</think>
+  float margin = 0;       // 0 when the backend does not know it
+  float entropy = 0;      // 0 when the backend does not know it
+  bool thinking = false;  // inside <think>...</think>
   std::vector<TokenAlternative> top;
 };
 
@@ -76,7 +76,28 @@ struct End {
   double queue_ms = 0, prompt_ms = 0, generate_ms = 0;
 };
 
+// A tier of people took the request up as a case: the first event of such a tier, before its Delta.
+struct CaseOpened {
+  std::string case_id;
+};
+
 // Any number of Delta, then exactly one End or Error.
-using BackendEvent = std::variant<Delta, End, base::Error>;
+using BackendEvent = std::variant<CaseOpened, Delta, End, base::Error>;
+
+// What an earlier tier wrote, or why it wrote nothing.
+struct Draft {
+  std::string tier;
+  std::string outcome;  // Attempt::outcome
+  std::string content;  // may be cut short: the tier was given up in the middle
+  std::string reasoning;
+  std::optional<double> confidence;
+  std::string model_id;
+};
+
+// What a tier is told about the way the request came: people see it at the desk.
+struct Handover {
+  std::string reason;         // Decision::reason as it stands
+  std::vector<Draft> drafts;  // tiers tried before, in order
+};
 
 }  // namespace concerto::cascade
