@@ -1,0 +1,44 @@
+// Q5_K: 256 weights in 176 bytes; eight groups of 32, w = (d * scale) * q - (dmin * minimum).
+//
+//   bytes 0-1     f16 d
+//   bytes 2-3     f16 dmin
+//   bytes 4-15    scales and minimums of the groups, see k_scales.h
+//   bytes 16-47   bit 4 of q: bit g of byte i belongs to weight i of group g
+//   bytes 48-175  bits 0-3 of q: bytes 32c..32c+31 hold group 2c (low nibbles) and group 2c + 1 (high nibbles)
+#include "base/bytes.h"
+#include "base/half.h"
+#include "quant/codecs.h"
+#include "quant/k_scales.h"
+
+namespace concerto::quant {
+namespace {
+
+constexpr size_t kWeights = 256;
+constexpr size_t kBytes = 176;
+constexpr size_t kGroup = 32;
+
+void decode(const std::byte* blocks, float* out, size_t n_blocks) noexcept {
+  for (size_t b = 0; b < n_blocks; ++b, blocks += kBytes, out += kWeights) {
+    const float d = base::f16_to_f32(base::load_le<uint16_t>(blocks));
+    const float dmin = base::f16_to_f32(base::load_le<uint16_t>(blocks + 2));
+    const KScales groups = unpack_k_scales(blocks + 4);
+    const std::byte* fifth = blocks + 16;
+    for (size_t g = 0; g < 8; ++g) {
+      const float scale = d * static_cast<float>(groups.scale[g]);
+      const float minimum = dmin * static_cast<float>(groups.minimum[g]);
+      const std::byte* q = blocks + 48 + g / 2 * kGroup;
+      const int shift = g % 2 == 0 ? 0 : 4;
+      for (size_t i = 0; i < kGroup; ++i) {
+        const int low = (static_cast<int>(q[i]) >> shift) & 0xF;
+        const int high = (static_cast<int>(fifth[i]) >> g) & 1;
+        out[g * kGroup + i] = scale * static_cast<float>(low | high << 4) - minimum;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const TypeCodec kQ5_KCodec = {base::TensorType::kQ5_K, decode, nullptr};
+
+}  // namespace concerto::quant
