@@ -14,7 +14,7 @@ base::Result<std::string> Cases::open(const cascade::ChatRequest& request, const
   one.label = kLabel;
   one.reason = handover.reason;
   one.question = last_question(request);
-  one.language = language_of(one.question);
+  one.language = std::string(language_of(one.question));
   one.messages_json = messages_json(request.messages);
   one.drafts_json = drafts_json(handover.drafts);
   one.created_ms = clock_->wall_ms();

@@ -46,7 +46,8 @@ void PeopleBackend::start(const cascade::ChatRequest& request, const cascade::Ha
       return;
     }
   }
-  sink(base::Error{Code::kBusy, fmt::format("{}: {} requests already wait to be stored as cases", name_, kMaxWaiting), {}});
+  sink(base::Error{
+      Code::kBusy, fmt::format("{}: {} requests already wait to be stored as cases", name_, kMaxWaiting), {}});
 }
 
 void PeopleBackend::work() {
@@ -96,7 +97,8 @@ std::string case_notice(std::string_view language, std::string_view case_id) {
         case_id);
   }
   return fmt::format(
-      "No model here can answer this reliably, so a person will. Your case is {0}; its state, and the answer once it is "
+      "No model here can answer this reliably, so a person will. Your case is {0}; its state, and the answer once it "
+      "is "
       "written, are at GET /v1/cases/{0}.",
       case_id);
 }

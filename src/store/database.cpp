@@ -126,14 +126,18 @@ base::Error Database::error(int result_code) const {
                           "backup, or save what is readable with `sqlite3 FILE .recover`",
                           path_, text),
               {}};
-    case SQLITE_FULL: return {Code::kIo, fmt::format("{}: the disk is full", path_), {}};
+    case SQLITE_FULL:
+      return {Code::kIo, fmt::format("{}: the disk is full", path_), {}};
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_CANTOPEN:
       return {Code::kIo, fmt::format("{}: expected a file this user may read and write, found: {}", path_, text), {}};
-    case SQLITE_TOOBIG: return {Code::kTooLarge, fmt::format("{}: a value is too large: {}", path_, text), {}};
-    case SQLITE_CONSTRAINT: return {Code::kConflict, fmt::format("{}: {}", path_, text), {}};
-    default: return {Code::kIo, fmt::format("{}: {}", path_, text), {}};
+    case SQLITE_TOOBIG:
+      return {Code::kTooLarge, fmt::format("{}: a value is too large: {}", path_, text), {}};
+    case SQLITE_CONSTRAINT:
+      return {Code::kConflict, fmt::format("{}: {}", path_, text), {}};
+    default:
+      return {Code::kIo, fmt::format("{}: {}", path_, text), {}};
   }
 }
 

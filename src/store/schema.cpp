@@ -68,9 +68,10 @@ base::Status migrate(Database* database) {
                             database->path(), kApplicationId, id, objects));
   }
   if (version > schema_version()) {
-    return fail(Code::kUnsupported,
-                fmt::format("{}: expected schema version {} or older, found {}: a newer Concerto wrote it; run that one",
-                            database->path(), schema_version(), version));
+    return fail(
+        Code::kUnsupported,
+        fmt::format("{}: expected schema version {} or older, found {}: a newer Concerto wrote it; run that one",
+                    database->path(), schema_version(), version));
   }
   if (id == 0) TRY_STATUS(database->execute(fmt::format("PRAGMA application_id = {}", kApplicationId)));
   for (auto step = static_cast<size_t>(version); step < kMigrations.size(); ++step) {

@@ -174,14 +174,15 @@ base::Status make_private(const std::string& path) {
   if (!folder.empty() && !std::filesystem::exists(folder, error)) {
     std::filesystem::create_directories(folder, error);
     if (error) {
-      return fail(Code::kIo, fmt::format("{}: expected to make this folder, found: {}", folder.string(), error.message()));
+      return fail(Code::kIo,
+                  fmt::format("{}: expected to make this folder, found: {}", folder.string(), error.message()));
     }
     std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
   }
   const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (file < 0) {
-    return fail(Code::kIo, fmt::format("{}: expected a file this user may read and write, found: {}", path,
-                                       std::strerror(errno)));
+    return fail(Code::kIo,
+                fmt::format("{}: expected a file this user may read and write, found: {}", path, std::strerror(errno)));
   }
   ::close(file);
   return {};

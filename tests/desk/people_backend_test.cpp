@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/log.h"
 #include "desk/case_json.h"
 
 namespace concerto::desk {
@@ -147,6 +148,9 @@ TEST_F(PeopleBackendTest, AnswersOnceAndCountsOpenOnes) {
   EXPECT_EQ(*cases.count_open(), 0);
   EXPECT_EQ(cases.answer(id, "No.", "").error().code, Code::kConflict);
 }
+
+// Three hundred lines of log would hide what fails.
+[[maybe_unused]] const bool kQuiet = (base::set_log_level(base::LogLevel::kOff), true);
 
 TEST(PeopleBackend, ASpoiltStoreIsAnErrorAndNoPromise) {
   FaultyStore faulty;

@@ -22,8 +22,14 @@ using base::Code;
 using ::testing::HasSubstr;
 
 NewCase sample(const std::string& id, int64_t created_ms = 1'700'000'000'000) {
-  return {id,       "chatcmpl-1", "蒸馏版未覆盖case", "low_confidence",
-          "zh",     "合同怎么解除？", R"([{"role":"user","content":"合同怎么解除？"}])", R"([{"tier":"small","content":"也许"}])",
+  return {id,
+          "chatcmpl-1",
+          "蒸馏版未覆盖case",
+          "low_confidence",
+          "zh",
+          "合同怎么解除？",
+          R"([{"role":"user","content":"合同怎么解除？"}])",
+          R"([{"tier":"small","content":"也许"}])",
           created_ms};
 }
 
