@@ -20,9 +20,9 @@
 
 namespace concerto::kernels {
 
-inline constexpr int kPanelRows = 16;   // rows interleaved in one packed panel = 16 float lanes
-inline constexpr int kQuantBlock = 256; // activations share one scale per 256 columns; the last block may be shorter
-inline constexpr int kSumBlock = 32;    // sums of quantised activations are kept per 32 columns
+inline constexpr int kPanelRows = 16;      // rows interleaved in one packed panel = 16 float lanes
+inline constexpr int kQuantBlock = 256;    // activations share one scale per 256 columns; the last block may be shorter
+inline constexpr int kSumBlock = 32;       // sums of quantised activations are kept per 32 columns
 inline constexpr int kKvBlockTokens = 64;  // positions per KV block: attention merges blocks in this size, in order
 
 // --- Weights -----------------------------------------------------------------------------------------------------
@@ -41,8 +41,9 @@ struct PackedMatrix {
 // Bytes that pack() writes for a matrix of this type and shape. cols must be a multiple of the type's block_weights.
 size_t packed_bytes(base::TensorType type, int rows, int cols) noexcept;
 
-// Repacks rows [panel_begin*16, min(panel_end*16, rows)) of the file's row-major blocks into out (start of the whole
-// packed matrix). Independent of the ISA. Rows past the end are zero weights.
+// Repacks rows [panel_begin*16, min(panel_end*16, rows)) of the file's row-major blocks (file_rows = row 0 of the
+// matrix) into out (start of the whole packed matrix, 64-byte aligned). Independent of the ISA. Rows past the end are
+// zero weights.
 void pack(base::TensorType type, int rows, int cols, const std::byte* file_rows, int panel_begin, int panel_end,
           std::byte* out) noexcept;
 
@@ -57,29 +58,60 @@ bool uses_int8(base::TensorType type) noexcept;
 
 // T rows of activations, quantised once and shared by every matrix that reads them.
 // Block b of row t covers columns [256b, min(256b+256, cols)): amax = max |x|, scale = amax / 127 (correctly rounded),
-// q = round-half-even(x * (127 / amax)), all zero when amax == 0. cols is a multiple of 32.
+// q = round-half-even(x * (127 / amax)). A block with amax < 2^-119 is all zero with scale 0; a NaN or inf in a block
+// makes its scale NaN or inf (so that it reaches the output) and those q zero. cols is a multiple of 32.
+// Does not own the arrays; bind() lays them out in one allocation.
 struct Activations {
   int tokens = 0;
   int cols = 0;
-  const float* f32 = nullptr;  // [T, cols] row-major, the unquantised values
-  int8_t* q = nullptr;         // [T, q_stride(cols)] int8, zero padded
-  float* scales = nullptr;     // [T, blocks(cols)]
-  int16_t* sums = nullptr;     // [T, q_stride(cols) / 32] sum of q over each 32 columns
+  const float* f32 = nullptr;   // [T, cols] row-major, the unquantised values
+  int8_t* q = nullptr;          // [T, q_stride(cols)] int8, zero padded
+  float* scales = nullptr;      // [T, blocks(cols)]
+  int16_t* sums = nullptr;      // [T, q_stride(cols) / 32] sum of q over each 32 columns
+  int16_t* sums16 = nullptr;    // [T, q_stride(cols) / 16] the same over each 16 columns (scales of Q6_K)
+  int32_t* neg_sums = nullptr;  // [T, q_stride(cols) / 32] -sums (offsets of Q4_0, Q5_0, Q8_0 start the dot with them)
+  float* float_sums = nullptr;  // [T, q_stride(cols) / 32] float(sums) (minima of Q4_1, Q5_1)
   static constexpr int blocks(int cols) noexcept { return (cols + kQuantBlock - 1) / kQuantBlock; }
-  static constexpr int q_stride(int cols) noexcept { return (cols + 63) / 64 * 64; }
+  // An odd number of cache lines: the rows of a token tile then fall into different sets of the L1 cache.
+  static constexpr int q_stride(int cols) noexcept { return ((cols + 63) / 64 | 1) * 64; }
+
+  // Bytes that bind() needs for every array but f32.
+  static constexpr size_t bytes(int tokens, int cols) noexcept {
+    const size_t q_bytes = static_cast<size_t>(q_stride(cols));
+    const size_t row = q_bytes + q_bytes / 32 * (2 + 4 + 4 + 4) + static_cast<size_t>(blocks(cols)) * sizeof(float);
+    return row * static_cast<size_t>(tokens);
+  }
+  // Arrays for `tokens` rows in `storage` (64-byte aligned, bytes(tokens, cols) long).
+  static Activations bind(std::byte* storage, const float* f32, int tokens, int cols) noexcept {
+    Activations x;
+    x.tokens = tokens;
+    x.cols = cols;
+    x.f32 = f32;
+    const size_t n = static_cast<size_t>(tokens) * static_cast<size_t>(q_stride(cols));
+    x.q = reinterpret_cast<int8_t*>(storage);
+    x.neg_sums = reinterpret_cast<int32_t*>(storage + n);
+    x.float_sums = reinterpret_cast<float*>(storage + n + n / 32 * 4);
+    x.sums16 = reinterpret_cast<int16_t*>(storage + n + n / 32 * 8);
+    x.sums = reinterpret_cast<int16_t*>(storage + n + n / 32 * 12);
+    x.scales = reinterpret_cast<float*>(storage + n + n / 32 * 14);
+    return x;
+  }
 };
 
 // --- Attention ---------------------------------------------------------------------------------------------------
 
-// One KV block of one layer and kv head holds kKvBlockTokens positions in f16:
-//   k: [K][64]  transposed, so that 16 positions are 16 lanes
-//   v: [64][K]
+// One KV block of one layer and kv head holds kKvBlockTokens positions in bf16, in pairs, so that one dword is a pair
+// of the dimension that a product sums over and 16 dwords are 16 lanes:
+//   k: [K/2][64][2]  pairs of dims, lanes = positions
+//   v: [32][K][2]    pairs of positions, lanes = dims
 // A pool block (all layers, all kv heads) is layers * kv_heads such pairs: offset ((layer * G + g) * 2 + {0: k, 1: v}).
+// store_kv writes only its own slot, so tokens of one block may be stored by several threads; memory that no token has
+// written yet is never read as a value.
 struct KvLayout {
   int layers = 0;
   int kv_heads = 0;
   int head_dim = 0;
-  [[nodiscard]] size_t tile() const noexcept { return static_cast<size_t>(head_dim) * kKvBlockTokens; }  // f16 values
+  [[nodiscard]] size_t tile() const noexcept { return static_cast<size_t>(head_dim) * kKvBlockTokens; }  // bf16 values
   [[nodiscard]] size_t block_values() const noexcept { return tile() * 2 * layers * kv_heads; }
   [[nodiscard]] size_t block_bytes() const noexcept { return block_values() * sizeof(uint16_t); }
   [[nodiscard]] size_t k_offset(int layer, int g) const noexcept {
@@ -90,25 +122,30 @@ struct KvLayout {
 
 // Attention of `queries` consecutive tokens of one sequence, for the `group` query heads that share kv head g.
 // Token i sits at position first_position + i and sees positions [0, first_position + i].
-// Meaning, per query row, over blocks in order (m = -inf, l = 0, o = 0):
-//   s[p]  = fma chain over k = 0..K-1 of q[k] * k[p][k], starting from 0; then s[p] *= scale
-//   m' = max(m, max over visible p of s[p]);  c = exp(m - m') (0 for the first block)
-//   w[p] = exp(s[p] - m');  l = fma(l, c, sum16(w over the block, invisible = 0));
-//   o[k] = o[k] * c; then for visible p in order o[k] = fma(w[p], v[p][k], o[k]);  m = m'
-// out = o / l.
+// q, k, v and w take part as bf16 (math.h: to_bf16, round to nearest even, |x| < 2^-48 becomes 0, NaN becomes 0,
+// clamped to +-2^59, so that no step below can make a denormal, an overflow or a NaN). A pair is summed odd element
+// first: that is what the AVX512_BF16 dot product does, here written as two fma.
+// Meaning, per query row, over blocks in order (m = -inf, l = 0, o = 0), with scale2 = scale * log2(e):
+//   s[p] = 0; for pairs j = 0..K/2-1: s[p] = fma(q[2j+1], k[p][2j+1], s[p]); s[p] = fma(q[2j], k[p][2j], s[p])
+//   s[p] = s[p] * scale2; positions that the row does not see: s[p] = -inf
+//   m' = max(m, max over p of s[p]);  c = exp2_neg(m - m');  w[p] = to_bf16(exp2_neg(s[p] - m'))
+//   l = fma(l, c, sum16(w over the block))
+//   b[k] = 0; for pairs of positions j: b[k] = fma(w[2j+1], v[2j+1][k], b[k]); b[k] = fma(w[2j], v[2j][k], b[k])
+//   o[k] = fma(o[k], c, b[k]);  m = m'
+// out[k] = o[k] / l.
 struct AttentionJob {
-  const float* q = nullptr;     // [queries, group, K] with q_stride floats between tokens; heads of the group adjacent
+  const float* q = nullptr;  // [queries, group, K] with q_stride floats between tokens; heads of the group adjacent
   ptrdiff_t q_stride = 0;
-  float* out = nullptr;         // same shape, out_stride floats between tokens
+  float* out = nullptr;  // same shape, out_stride floats between tokens; may be q itself
   ptrdiff_t out_stride = 0;
   int queries = 0;
-  int group = 0;                // H / G
-  int head_dim = 0;             // K, a multiple of 16 (or 8), <= 256
+  int group = 0;     // H / G
+  int head_dim = 0;  // K, a multiple of 16, <= 256
   int first_position = 0;
-  float scale = 0;              // 1 / sqrt(K)
-  const uint16_t* kv = nullptr; // pool base
-  size_t block_values = 0;      // f16 values between pool blocks
-  size_t k_offset = 0;          // of this layer and kv head inside a block
+  float scale = 0;               // 1 / sqrt(K)
+  const uint16_t* kv = nullptr;  // pool base, 64-byte aligned
+  size_t block_values = 0;       // bf16 values between pool blocks
+  size_t k_offset = 0;           // of this layer and kv head inside a block
   size_t v_offset = 0;
   const int32_t* blocks = nullptr;  // pool block of positions [64j, 64j+64)
 };
@@ -140,7 +177,7 @@ struct KernelTable {
   // a' = fma(a, cos, -(b * sin)), b' = fma(a, sin, b * cos).
   void (*rope)(float* x, const float* cos, const float* sin, int heads, int head_dim, bool neox) noexcept;
 
-  // Writes one token's k and v [K] f32 of one kv head into its KV block at slot position % 64, rounding to nearest even.
+  // Writes one token's k and v [K] f32 of one kv head into its KV block at slot position % 64, as to_bf16 rounds.
   void (*store_kv)(const float* k, const float* v, int head_dim, int slot, uint16_t* k_tile, uint16_t* v_tile) noexcept;
 
   void (*attention)(const AttentionJob& job) noexcept;
