@@ -1,7 +1,7 @@
 // TensorFile: what a GGUF file and a Hugging Face folder have in common: named tensors in mapped memory.
 //
-// Everything was checked when the file was opened: a TensorInfo's bytes lie inside the mapping and have exactly the size
-// that its type and shape need. The mapping lives as long as the TensorFile; reads are thread-safe.
+// Everything was checked when the file was opened: a TensorInfo's bytes lie inside the mapping and have exactly the
+// size that its type and shape need. The mapping lives as long as the TensorFile; reads are thread-safe.
 #pragma once
 
 #include <cstddef>
