@@ -1,0 +1,33 @@
+import { useSignal } from "@preact/signals";
+import { t } from "../i18n/index.js";
+import { announce } from "../state/announce.js";
+import { Icon } from "./icons.jsx";
+
+// The clipboard's own interface exists only on https and on localhost; a selection works everywhere.
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.className = "hidden";
+  document.body.append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+  return undefined;
+}
+
+export function CopyButton({ text, label }) {
+  const done = useSignal(false);
+  const onClick = async () => {
+    await copy(text);
+    done.value = true;
+    announce(t("message.copied"));
+    setTimeout(() => (done.value = false), 1500);
+  };
+  const name = done.value ? t("message.copied") : label;
+  return (
+    <button type="button" class="quiet copy" aria-label={name} title={name} onClick={onClick}>
+      <Icon name={done.value ? "check" : "copy"} />
+    </button>
+  );
+}
