@@ -18,9 +18,9 @@
 namespace concerto::model {
 
 struct LoadOptions {
-  const kernels::KernelTable* table = nullptr;          // nullptr: kernels::best_table()
-  std::optional<base::TensorType> quantize_to;          // float matrices (not norms) are quantised while loading
-  std::function<void(double fraction)> progress;        // may be empty; called from the loading thread
+  const kernels::KernelTable* table = nullptr;    // nullptr: kernels::best_table()
+  std::optional<base::TensorType> quantize_to;    // float matrices (not norms) are quantised while loading
+  std::function<void(double fraction)> progress;  // may be empty; called from the loading thread
 };
 
 // One token to compute. Tokens of one sequence are adjacent in the batch, positions ascending by one.
@@ -45,7 +45,7 @@ class Model {
 
   [[nodiscard]] virtual const ModelConfig& config() const = 0;
   [[nodiscard]] virtual kernels::KvLayout kv_layout() const = 0;
-  [[nodiscard]] virtual size_t weight_bytes() const = 0;   // packed weights in memory
+  [[nodiscard]] virtual size_t weight_bytes() const = 0;      // packed weights in memory
   [[nodiscard]] virtual const std::string& hash() const = 0;  // hex digest that names these weights in decision records
 
   // Upper bound of the bytes that forward() needs for a batch of `tokens` with `logit_rows` logits.

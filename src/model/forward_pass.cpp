@@ -1,0 +1,317 @@
+#include "model/forward_pass.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/check.h"
+#include "model/angles.h"
+
+namespace concerto::model {
+
+using kernels::Activations;
+using kernels::kKvBlockTokens;
+using kernels::kPanelRows;
+using kernels::PackedMatrix;
+
+namespace {
+
+constexpr int kQueriesPerRun = 32;   // queries of one attention job: enough to share the reading of K and V
+constexpr int kInlineTokens = 4;     // up to so many rows, a barrier costs more than the work it would share
+constexpr int kChunksPerWorker = 8;  // enough that the last one's end is soon
+
+// Panels [begin, end) as a matrix of their own.
+PackedMatrix panels_of(const PackedMatrix& w, int begin, int end) noexcept {
+  const size_t panel_bytes = w.bytes / static_cast<size_t>(w.panels());
+  PackedMatrix part = w;
+  part.rows = std::min(end * kPanelRows, w.rows) - begin * kPanelRows;
+  part.data = w.data + static_cast<size_t>(begin) * panel_bytes;
+  part.bytes = static_cast<size_t>(end - begin) * panel_bytes;
+  return part;
+}
+
+// Rows [begin, end).
+Activations rows_of(const Activations& x, int begin, int end) noexcept {
+  const auto first = static_cast<size_t>(begin);
+  const auto stride = static_cast<size_t>(Activations::q_stride(x.cols));
+  Activations part = x;
+  part.tokens = end - begin;
+  part.f32 += first * static_cast<size_t>(x.cols);
+  part.q += first * stride;
+  part.scales += first * static_cast<size_t>(Activations::blocks(x.cols));
+  part.sums += first * (stride / kernels::kSumBlock);
+  return part;
+}
+
+// f(first, count) for tiles of the tokens.
+template <class F>
+void for_tiles(int tokens, F&& f) {
+  for (int first = 0; first < tokens; first += kTokenTile) f(first, std::min(kTokenTile, tokens - first));
+}
+
+}  // namespace
+
+ForwardPass::ForwardPass(const DecoderParts& parts, const Batch& batch, uint16_t* kv, base::ThreadPool& pool,
+                         const Workspace& workspace)
+    : c_(parts.config),
+      w_(parts.weights),
+      k_(parts.table),
+      frequencies_(parts.rope_frequencies),
+      batch_(batch),
+      kv_(kv),
+      pool_(pool),
+      s_(workspace),
+      layout_{.layers = c_.n_layers, .kv_heads = c_.n_kv_heads, .head_dim = c_.head_dim},
+      tokens_(static_cast<int>(batch.tokens.size())),
+      q_width_(c_.n_heads * c_.head_dim) {}
+
+void ForwardPass::run(float* logits) {
+  check_batch();
+  std::vector<int32_t> all(batch_.tokens.size());
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int32_t>(i);
+  const auto every_run = query_runs(all);
+  const auto logit_runs = query_runs(batch_.logit_rows);
+  embed();
+  int rows = tokens_;
+  for (int l = 0; l < c_.n_layers; ++l) {
+    const auto& w = w_.layers()[static_cast<size_t>(l)];
+    const bool last = l + 1 == c_.n_layers;
+    norm_and_quantise(w.attn_norm, tokens_,
+                      kernels::uses_int8(w.q.type) || kernels::uses_int8(w.k.type) || kernels::uses_int8(w.v.type));
+    store_qkv(l);
+    if (last) {
+      rows = static_cast<int>(batch_.logit_rows.size());
+      if (rows == 0) return;
+      keep_logit_rows();
+    }
+    attend(l, last ? logit_runs : every_run, rows);
+    feed_forward(w, rows);
+  }
+  head(rows, logits);
+}
+
+void ForwardPass::check_batch() const {
+  for (size_t i = 0; i < batch_.tokens.size(); ++i) {
+    const auto& token = batch_.tokens[i];
+    CHECK(token.token >= 0 && token.token < c_.n_vocab);
+    CHECK(token.sequence >= 0 && static_cast<size_t>(token.sequence) < batch_.block_tables.size());
+    CHECK(token.position >= 0 && static_cast<size_t>(token.position / kKvBlockTokens) <
+                                     batch_.block_tables[static_cast<size_t>(token.sequence)].size());
+    if (i == 0 || token.sequence != batch_.tokens[i - 1].sequence) continue;
+    CHECK(token.position == batch_.tokens[i - 1].position + 1);
+  }
+  for (size_t i = 0; i < batch_.logit_rows.size(); ++i) {
+    CHECK(batch_.logit_rows[i] >= 0 && batch_.logit_rows[i] < tokens_);
+    CHECK(i == 0 || batch_.logit_rows[i] > batch_.logit_rows[i - 1]);
+  }
+}
+
+// The given batch rows, in order, as runs of neighbours of one sequence; the longest contexts first, so that no worker
+// is left alone with one at the end.
+std::vector<ForwardPass::QueryRun> ForwardPass::query_runs(std::span<const int32_t> rows) const {
+  std::vector<QueryRun> runs;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const int row = rows[i];
+    if (!runs.empty()) {
+      auto& run = runs.back();
+      if (run.token + run.count == row && run.count < kQueriesPerRun &&
+          batch_.tokens[static_cast<size_t>(run.token)].sequence == batch_.tokens[static_cast<size_t>(row)].sequence) {
+        ++run.count;
+        continue;
+      }
+    }
+    runs.push_back({.token = row, .out_row = static_cast<int>(i), .count = 1});
+  }
+  const auto work = [&](const QueryRun& run) {
+    return int64_t{batch_.tokens[static_cast<size_t>(run.token)].position + run.count} * run.count;
+  };
+  std::stable_sort(runs.begin(), runs.end(), [&](const auto& a, const auto& b) { return work(a) > work(b); });
+  return runs;
+}
+
+int ForwardPass::chunk_panels(int panels) const noexcept {
+  return std::clamp(panels / (pool_.size() * kChunksPerWorker), 1, kMaxChunkPanels);
+}
+
+void ForwardPass::embed() {
+  const auto half = static_cast<size_t>(c_.head_dim) / 2;
+  pool_.parallel_for(tokens_, kInlineTokens, [&](int begin, int end, int) {
+    for (int t = begin; t < end; ++t) {
+      const auto& token = batch_.tokens[static_cast<size_t>(t)];
+      const auto row = static_cast<size_t>(t);
+      w_.embed(token.token, s_.x + row * static_cast<size_t>(c_.n_embd));
+      rope_angles(frequencies_, token.position, s_.cos + row * half, s_.sin + row * half);
+    }
+  });
+}
+
+// mix[t] = norm(x[t]) * weight for the first `rows` rows, quantised when a matrix will read it so.
+void ForwardPass::norm_and_quantise(const float* weight, int rows, bool quantised) {
+  const auto act = s_.activations(rows, c_.n_embd, s_.mix);
+  const auto width = static_cast<size_t>(c_.n_embd);
+  pool_.parallel_for(rows, kInlineTokens, [&](int begin, int end, int) {
+    for (int t = begin; t < end; ++t)
+      k_.rms_norm(s_.x + static_cast<size_t>(t) * width, weight, c_.rms_eps, c_.n_embd,
+                  s_.mix + static_cast<size_t>(t) * width);
+    if (quantised) k_.quantize(act, begin, end);
+  });
+}
+
+void ForwardPass::quantise(const Activations& x) {
+  pool_.parallel_for(x.tokens, kInlineTokens, [&](int begin, int end, int) { k_.quantize(x, begin, end); });
+}
+
+void ForwardPass::store_qkv(int layer) {
+  const auto& w = w_.layers()[static_cast<size_t>(layer)];
+  pool_.parallel_for(c_.n_kv_heads + c_.n_heads, 1, [&](int begin, int end, int worker) {
+    for (int unit = begin; unit < end; ++unit) {
+      if (unit < c_.n_kv_heads) {  // the larger jobs first
+        kv_head(w, layer, unit, s_.scratch + static_cast<size_t>(worker) * s_.scratch_floats);
+      } else {
+        query_head(w, unit - c_.n_kv_heads);
+      }
+    }
+  });
+}
+
+void ForwardPass::query_head(const LayerWeights& w, int h) {
+  const int panels = c_.head_dim / kPanelRows;
+  const auto matrix = panels_of(w.q, h * panels, (h + 1) * panels);
+  const auto act = s_.activations(tokens_, c_.n_embd, s_.mix);
+  const auto half = static_cast<size_t>(c_.head_dim) / 2;
+  for_tiles(tokens_, [&](int first, int count) {
+    float* out = s_.q + static_cast<size_t>(first) * static_cast<size_t>(q_width_) + h * c_.head_dim;
+    k_.matmul(matrix, rows_of(act, first, first + count), 0, panels, out, q_width_);
+    for (int t = 0; t < count; ++t, out += q_width_) {
+      if (w.q_bias != nullptr) k_.add(out, w.q_bias + h * c_.head_dim, c_.head_dim);
+      const auto row = static_cast<size_t>(first + t) * half;
+      k_.rope(out, s_.cos + row, s_.sin + row, 1, c_.head_dim, c_.rope_neox);
+    }
+  });
+}
+
+void ForwardPass::kv_head(const LayerWeights& w, int layer, int g, float* scratch) {
+  const int panels = c_.head_dim / kPanelRows;
+  const auto k_matrix = panels_of(w.k, g * panels, (g + 1) * panels);
+  const auto v_matrix = panels_of(w.v, g * panels, (g + 1) * panels);
+  const auto act = s_.activations(tokens_, c_.n_embd, s_.mix);
+  const auto half = static_cast<size_t>(c_.head_dim) / 2;
+  for_tiles(tokens_, [&](int first, int count) {
+    float* k = scratch;
+    float* v = scratch + static_cast<size_t>(kTokenTile) * static_cast<size_t>(c_.head_dim);
+    const auto part = rows_of(act, first, first + count);
+    k_.matmul(k_matrix, part, 0, panels, k, c_.head_dim);
+    k_.matmul(v_matrix, part, 0, panels, v, c_.head_dim);
+    for (int t = 0; t < count; ++t, k += c_.head_dim, v += c_.head_dim) {
+      const auto& token = batch_.tokens[static_cast<size_t>(first + t)];
+      if (w.k_bias != nullptr) k_.add(k, w.k_bias + g * c_.head_dim, c_.head_dim);
+      if (w.v_bias != nullptr) k_.add(v, w.v_bias + g * c_.head_dim, c_.head_dim);
+      const auto row = static_cast<size_t>(first + t) * half;
+      k_.rope(k, s_.cos + row, s_.sin + row, 1, c_.head_dim, c_.rope_neox);
+      const auto& blocks = batch_.block_tables[static_cast<size_t>(token.sequence)];
+      uint16_t* block = kv_ + static_cast<size_t>(blocks[static_cast<size_t>(token.position / kKvBlockTokens)]) *
+                                  layout_.block_values();
+      k_.store_kv(k, v, c_.head_dim, token.position % kKvBlockTokens, block + layout_.k_offset(layer, g),
+                  block + layout_.v_offset(layer, g));
+    }
+  });
+}
+
+// x rows of the wanted logits move to the front; logit_rows ascend, so nothing is overwritten before it moved.
+void ForwardPass::keep_logit_rows() {
+  const auto width = static_cast<size_t>(c_.n_embd);
+  for (size_t i = 0; i < batch_.logit_rows.size(); ++i) {
+    const auto from = static_cast<size_t>(batch_.logit_rows[i]);
+    if (from != i) std::memcpy(s_.x + i * width, s_.x + from * width, width * sizeof(float));
+  }
+}
+
+// Attention of the runs, then x += o * attention for `rows` rows.
+void ForwardPass::attend(int layer, const std::vector<QueryRun>& runs, int rows) {
+  const auto& w = w_.layers()[static_cast<size_t>(layer)];
+  const int group = c_.n_heads / c_.n_kv_heads;
+  const auto width = static_cast<size_t>(q_width_);
+  const float scale = 1.0F / std::sqrt(static_cast<float>(c_.head_dim));
+  pool_.parallel_for(static_cast<int>(runs.size()) * c_.n_kv_heads, 1, [&](int begin, int end, int) {
+    for (int i = begin; i < end; ++i) {
+      const auto& run = runs[static_cast<size_t>(i / c_.n_kv_heads)];
+      const int g = i % c_.n_kv_heads;
+      const auto& token = batch_.tokens[static_cast<size_t>(run.token)];
+      const auto head_offset = static_cast<size_t>(g) * static_cast<size_t>(group) * static_cast<size_t>(c_.head_dim);
+      k_.attention({.q = s_.q + static_cast<size_t>(run.token) * width + head_offset,
+                    .q_stride = q_width_,
+                    .out = s_.mix + static_cast<size_t>(run.out_row) * width + head_offset,
+                    .out_stride = q_width_,
+                    .queries = run.count,
+                    .group = group,
+                    .head_dim = c_.head_dim,
+                    .first_position = token.position,
+                    .scale = scale,
+                    .kv = kv_,
+                    .block_values = layout_.block_values(),
+                    .k_offset = layout_.k_offset(layer, g),
+                    .v_offset = layout_.v_offset(layer, g),
+                    .blocks = batch_.block_tables[static_cast<size_t>(token.sequence)].data()});
+    }
+  });
+  const auto act = s_.activations(rows, q_width_, s_.mix);
+  if (kernels::uses_int8(w.o.type)) quantise(act);
+  add_product(w.o, act);
+}
+
+// x += w * act
+void ForwardPass::add_product(const PackedMatrix& w, const Activations& act) {
+  const auto width = static_cast<size_t>(c_.n_embd);
+  pool_.parallel_for(w.panels(), chunk_panels(w.panels()), [&](int begin, int end, int worker) {
+    float* product = s_.scratch + static_cast<size_t>(worker) * s_.scratch_floats;
+    for (int panel = begin; panel < end; panel += kMaxChunkPanels) {
+      const auto matrix = panels_of(w, panel, std::min(panel + kMaxChunkPanels, end));
+      for_tiles(act.tokens, [&](int first, int count) {
+        k_.matmul(matrix, rows_of(act, first, first + count), 0, matrix.panels(), product, matrix.rows);
+        for (int t = 0; t < count; ++t)
+          k_.add(s_.x + static_cast<size_t>(first + t) * width + panel * kPanelRows, product + t * matrix.rows,
+                 matrix.rows);
+      });
+    }
+  });
+}
+
+void ForwardPass::feed_forward(const LayerWeights& w, int rows) {
+  norm_and_quantise(w.ffn_norm, rows, kernels::uses_int8(w.gate.type) || kernels::uses_int8(w.up.type));
+  const auto act = s_.activations(rows, c_.n_embd, s_.mix);
+  const auto width = static_cast<size_t>(c_.n_ff);
+  pool_.parallel_for(w.gate.panels(), chunk_panels(w.gate.panels()), [&](int begin, int end, int worker) {
+    float* gate = s_.scratch + static_cast<size_t>(worker) * s_.scratch_floats;
+    float* up = gate + kTokenTile * kMaxChunkPanels * kPanelRows;
+    for (int panel = begin; panel < end; panel += kMaxChunkPanels) {
+      const auto gate_part = panels_of(w.gate, panel, std::min(panel + kMaxChunkPanels, end));
+      const auto up_part = panels_of(w.up, panel, std::min(panel + kMaxChunkPanels, end));
+      const int n = gate_part.rows;
+      for_tiles(rows, [&](int first, int count) {
+        const auto part = rows_of(act, first, first + count);
+        k_.matmul(gate_part, part, 0, gate_part.panels(), gate, n);
+        k_.matmul(up_part, part, 0, up_part.panels(), up, n);
+        for (int t = 0; t < count; ++t)
+          k_.silu_mul(gate + t * n, up + t * n, n,
+                      s_.hidden + static_cast<size_t>(first + t) * width + panel * kPanelRows);
+      });
+    }
+  });
+  const auto hidden = s_.activations(rows, c_.n_ff, s_.hidden);
+  if (kernels::uses_int8(w.down.type)) quantise(hidden);
+  add_product(w.down, hidden);
+}
+
+void ForwardPass::head(int rows, float* logits) {
+  const auto& w = w_.head();
+  norm_and_quantise(w_.final_norm(), rows, kernels::uses_int8(w.type));
+  const auto act = s_.activations(rows, c_.n_embd, s_.mix);
+  pool_.parallel_for(w.panels(), kMaxChunkPanels, [&](int begin, int end, int) {
+    for_tiles(rows, [&](int first, int count) {
+      k_.matmul(w, rows_of(act, first, first + count), begin, end,
+                logits + static_cast<size_t>(first) * static_cast<size_t>(c_.n_vocab), c_.n_vocab);
+    });
+  });
+}
+
+}  // namespace concerto::model
