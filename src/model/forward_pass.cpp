@@ -34,12 +34,16 @@ PackedMatrix panels_of(const PackedMatrix& w, int begin, int end) noexcept {
 Activations rows_of(const Activations& x, int begin, int end) noexcept {
   const auto first = static_cast<size_t>(begin);
   const auto stride = static_cast<size_t>(Activations::q_stride(x.cols));
+  const size_t sum = first * (stride / kernels::kSumBlock);
   Activations part = x;
   part.tokens = end - begin;
   part.f32 += first * static_cast<size_t>(x.cols);
   part.q += first * stride;
   part.scales += first * static_cast<size_t>(Activations::blocks(x.cols));
-  part.sums += first * (stride / kernels::kSumBlock);
+  part.sums += sum;
+  part.sums16 += sum * 2;
+  part.neg_sums += sum;
+  part.float_sums += sum;
   return part;
 }
 

@@ -22,16 +22,13 @@ size_t Workspace::place(const ModelConfig& c, int tokens, int workers, std::byte
   const auto rows = static_cast<size_t>(tokens);
   const int q_width = c.n_heads * c.head_dim;
   const int widest = std::max({c.n_embd, q_width, c.n_ff});
-  const auto stride = static_cast<size_t>(kernels::Activations::q_stride(widest));
   take(x, rows, static_cast<size_t>(c.n_embd));
   take(mix, rows, static_cast<size_t>(std::max(c.n_embd, q_width)));
   take(q, rows, static_cast<size_t>(q_width));
   take(hidden, rows, static_cast<size_t>(c.n_ff));
   take(cos, rows, static_cast<size_t>(c.head_dim) / 2);
   take(sin, rows, static_cast<size_t>(c.head_dim) / 2);
-  take(quantised_, rows, stride);
-  take(scales_, rows, static_cast<size_t>(kernels::Activations::blocks(widest)));
-  take(sums_, rows, stride / kernels::kSumBlock);
+  take(quantised_, 1, kernels::Activations::bytes(tokens, widest));
   // k and v of a tile of one head, or gate and up of a tile of one chunk.
   const int width = 2 * std::max(c.head_dim, kMaxChunkPanels * kernels::kPanelRows);
   scratch_floats = static_cast<size_t>(kTokenTile) * static_cast<size_t>(width);
@@ -51,10 +48,6 @@ void Workspace::reserve(const ModelConfig& config, int tokens, int workers) {
   memory_.reset(
       static_cast<std::byte*>(::operator new(bytes_for(config, tokens_, workers_), std::align_val_t{kAlignment})));
   place(config, tokens_, workers_, memory_.get());
-}
-
-kernels::Activations Workspace::activations(int tokens, int cols, const float* f32) const noexcept {
-  return {.tokens = tokens, .cols = cols, .f32 = f32, .q = quantised_, .scales = scales_, .sums = sums_};
 }
 
 }  // namespace concerto::model

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 
 #include "kernels/kernels.h"
@@ -35,7 +34,9 @@ class Workspace {
   size_t scratch_floats = 0;
 
   // The quantised activations of the phase that runs, for rows of `cols` floats at `f32`.
-  [[nodiscard]] kernels::Activations activations(int tokens, int cols, const float* f32) const noexcept;
+  [[nodiscard]] kernels::Activations activations(int tokens, int cols, const float* f32) const noexcept {
+    return kernels::Activations::bind(quantised_, f32, tokens, cols);
+  }
 
  private:
   struct Free {
@@ -46,9 +47,7 @@ class Workspace {
   std::unique_ptr<std::byte, Free> memory_;
   int tokens_ = 0;
   int workers_ = 0;
-  int8_t* quantised_ = nullptr;  // [T, q_stride(max cols)]
-  float* scales_ = nullptr;      // [T, blocks(max cols)]
-  int16_t* sums_ = nullptr;      // [T, q_stride(max cols) / 32]
+  std::byte* quantised_ = nullptr;  // Activations::bytes(T, max cols)
 };
 
 }  // namespace concerto::model
