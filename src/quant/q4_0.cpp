@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/half.h"
 #include "quant/codecs.h"
+#include "quant/scale_search.h"
 
 namespace concerto::quant {
 namespace {
@@ -23,8 +24,23 @@ void decode(const std::byte* blocks, float* out, size_t n_blocks) noexcept {
   }
 }
 
+void encode(const float* in, std::byte* blocks, size_t n_blocks) noexcept {
+  for (size_t b = 0; b < n_blocks; ++b, blocks += kBytes, in += kWeights) {
+    float x[kWeights];
+    copy_finite(in, kWeights, x);
+    const float d = search_scale(x, kEqualWeights, kWeights, -8.0F, 7.0F, Stored::kHalf);
+    const float inverse = inverse_of(d);
+    base::store_le(blocks, base::f32_to_f16(d));
+    for (size_t i = 0; i < kWeights / 2; ++i) {
+      const int low = static_cast<int>(quantise(x[i], inverse, -8.0F, 7.0F)) + 8;
+      const int high = static_cast<int>(quantise(x[i + 16], inverse, -8.0F, 7.0F)) + 8;
+      blocks[2 + i] = static_cast<std::byte>(low | high << 4);
+    }
+  }
+}
+
 }  // namespace
 
-const TypeCodec kQ4_0Codec = {base::TensorType::kQ4_0, decode, nullptr};
+const TypeCodec kQ4_0Codec = {base::TensorType::kQ4_0, decode, encode};
 
 }  // namespace concerto::quant

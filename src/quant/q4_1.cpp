@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/half.h"
 #include "quant/codecs.h"
+#include "quant/scale_search.h"
 
 namespace concerto::quant {
 namespace {
@@ -25,8 +26,24 @@ void decode(const std::byte* blocks, float* out, size_t n_blocks) noexcept {
   }
 }
 
+void encode(const float* in, std::byte* blocks, size_t n_blocks) noexcept {
+  for (size_t b = 0; b < n_blocks; ++b, blocks += kBytes, in += kWeights) {
+    float x[kWeights];
+    copy_finite(in, kWeights, x);
+    const Affine fit = search_affine(x, kEqualWeights, kWeights, 15.0F, false, Stored::kHalf);
+    const float inverse = inverse_of(fit.d);
+    base::store_le(blocks, base::f32_to_f16(fit.d));
+    base::store_le(blocks + 2, base::f32_to_f16(fit.m));
+    for (size_t i = 0; i < kWeights / 2; ++i) {
+      const int low = static_cast<int>(quantise(x[i] - fit.m, inverse, 0.0F, 15.0F));
+      const int high = static_cast<int>(quantise(x[i + 16] - fit.m, inverse, 0.0F, 15.0F));
+      blocks[4 + i] = static_cast<std::byte>(low | high << 4);
+    }
+  }
+}
+
 }  // namespace
 
-const TypeCodec kQ4_1Codec = {base::TensorType::kQ4_1, decode, nullptr};
+const TypeCodec kQ4_1Codec = {base::TensorType::kQ4_1, decode, encode};
 
 }  // namespace concerto::quant

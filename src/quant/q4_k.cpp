@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/half.h"
 #include "quant/codecs.h"
+#include "quant/k_encode.h"
 #include "quant/k_scales.h"
 
 namespace concerto::quant {
@@ -32,8 +33,21 @@ void decode(const std::byte* blocks, float* out, size_t n_blocks) noexcept {
   }
 }
 
+void encode(const float* in, std::byte* blocks, size_t n_blocks) noexcept {
+  for (size_t b = 0; b < n_blocks; ++b, blocks += kBytes, in += kWeights) {
+    const KBlock block = encode_k_block(in, 15);
+    base::store_le(blocks, block.d);
+    base::store_le(blocks + 2, block.dmin);
+    pack_k_scales(block.groups, blocks + 4);
+    for (size_t i = 0; i < kWeights / 2; ++i) {
+      const uint8_t* pair = block.q + i / kGroup * 2 * kGroup + i % kGroup;
+      blocks[16 + i] = static_cast<std::byte>(pair[0] | pair[kGroup] << 4);
+    }
+  }
+}
+
 }  // namespace
 
-const TypeCodec kQ4_KCodec = {base::TensorType::kQ4_K, decode, nullptr};
+const TypeCodec kQ4_KCodec = {base::TensorType::kQ4_K, decode, encode};
 
 }  // namespace concerto::quant

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/half.h"
 #include "quant/codecs.h"
+#include "quant/scale_search.h"
 
 namespace concerto::quant {
 namespace {
@@ -27,8 +28,26 @@ void decode(const std::byte* blocks, float* out, size_t n_blocks) noexcept {
   }
 }
 
+void encode(const float* in, std::byte* blocks, size_t n_blocks) noexcept {
+  for (size_t b = 0; b < n_blocks; ++b, blocks += kBytes, in += kWeights) {
+    float x[kWeights];
+    copy_finite(in, kWeights, x);
+    const float d = search_scale(x, kEqualWeights, kWeights, -16.0F, 15.0F, Stored::kHalf);
+    const float inverse = inverse_of(d);
+    uint32_t fifth = 0;
+    for (size_t i = 0; i < kWeights / 2; ++i) {
+      const auto low = static_cast<uint32_t>(static_cast<int>(quantise(x[i], inverse, -16.0F, 15.0F)) + 16);
+      const auto high = static_cast<uint32_t>(static_cast<int>(quantise(x[i + 16], inverse, -16.0F, 15.0F)) + 16);
+      fifth |= (low >> 4) << i | (high >> 4) << (i + 16);
+      blocks[6 + i] = static_cast<std::byte>((low & 0xF) | (high & 0xF) << 4);
+    }
+    base::store_le(blocks, base::f32_to_f16(d));
+    base::store_le(blocks + 2, fifth);
+  }
+}
+
 }  // namespace
 
-const TypeCodec kQ5_0Codec = {base::TensorType::kQ5_0, decode, nullptr};
+const TypeCodec kQ5_0Codec = {base::TensorType::kQ5_0, decode, encode};
 
 }  // namespace concerto::quant

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/half.h"
 #include "quant/codecs.h"
+#include "quant/scale_search.h"
 
 namespace concerto::quant {
 namespace {
@@ -29,8 +30,27 @@ void decode(const std::byte* blocks, float* out, size_t n_blocks) noexcept {
   }
 }
 
+void encode(const float* in, std::byte* blocks, size_t n_blocks) noexcept {
+  for (size_t b = 0; b < n_blocks; ++b, blocks += kBytes, in += kWeights) {
+    float x[kWeights];
+    copy_finite(in, kWeights, x);
+    const Affine fit = search_affine(x, kEqualWeights, kWeights, 31.0F, false, Stored::kHalf);
+    const float inverse = inverse_of(fit.d);
+    uint32_t fifth = 0;
+    for (size_t i = 0; i < kWeights / 2; ++i) {
+      const auto low = static_cast<uint32_t>(quantise(x[i] - fit.m, inverse, 0.0F, 31.0F));
+      const auto high = static_cast<uint32_t>(quantise(x[i + 16] - fit.m, inverse, 0.0F, 31.0F));
+      fifth |= (low >> 4) << i | (high >> 4) << (i + 16);
+      blocks[8 + i] = static_cast<std::byte>((low & 0xF) | (high & 0xF) << 4);
+    }
+    base::store_le(blocks, base::f32_to_f16(fit.d));
+    base::store_le(blocks + 2, base::f32_to_f16(fit.m));
+    base::store_le(blocks + 4, fifth);
+  }
+}
+
 }  // namespace
 
-const TypeCodec kQ5_1Codec = {base::TensorType::kQ5_1, decode, nullptr};
+const TypeCodec kQ5_1Codec = {base::TensorType::kQ5_1, decode, encode};
 
 }  // namespace concerto::quant

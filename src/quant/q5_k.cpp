@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/half.h"
 #include "quant/codecs.h"
+#include "quant/k_encode.h"
 #include "quant/k_scales.h"
 
 namespace concerto::quant {
@@ -37,8 +38,26 @@ void decode(const std::byte* blocks, float* out, size_t n_blocks) noexcept {
   }
 }
 
+void encode(const float* in, std::byte* blocks, size_t n_blocks) noexcept {
+  for (size_t b = 0; b < n_blocks; ++b, blocks += kBytes, in += kWeights) {
+    const KBlock block = encode_k_block(in, 31);
+    base::store_le(blocks, block.d);
+    base::store_le(blocks + 2, block.dmin);
+    pack_k_scales(block.groups, blocks + 4);
+    for (size_t i = 0; i < kGroup; ++i) {
+      int fifth = 0;
+      for (size_t g = 0; g < 8; ++g) fifth |= (block.q[g * kGroup + i] >> 4) << g;
+      blocks[16 + i] = static_cast<std::byte>(fifth);
+    }
+    for (size_t i = 0; i < kWeights / 2; ++i) {
+      const uint8_t* pair = block.q + i / kGroup * 2 * kGroup + i % kGroup;
+      blocks[48 + i] = static_cast<std::byte>((pair[0] & 0xF) | (pair[kGroup] & 0xF) << 4);
+    }
+  }
+}
+
 }  // namespace
 
-const TypeCodec kQ5_KCodec = {base::TensorType::kQ5_K, decode, nullptr};
+const TypeCodec kQ5_KCodec = {base::TensorType::kQ5_K, decode, encode};
 
 }  // namespace concerto::quant
