@@ -59,9 +59,12 @@ base::Result<std::string> read_small_file(const std::string& path, uintmax_t lim
 
 std::string_view kind_name(TierKind kind) noexcept {
   switch (kind) {
-    case TierKind::kLocal: return "local";
-    case TierKind::kUpstream: return "upstream";
-    case TierKind::kPeople: return "people";
+    case TierKind::kLocal:
+      return "local";
+    case TierKind::kUpstream:
+      return "upstream";
+    case TierKind::kPeople:
+      return "people";
   }
   return "";
 }
@@ -82,9 +85,9 @@ base::Result<std::string> find_config(const Overrides& overrides) {
   for (const std::string& path : {std::string("concerto.toml"), own}) {
     if (std::filesystem::exists(path, ignored)) return path;
   }
-  return fail(Code::kNotFound,
-              fmt::format("concerto.toml: expected in this folder or at {}, found neither; `concerto init` writes one",
-                          own));
+  return fail(
+      Code::kNotFound,
+      fmt::format("concerto.toml: expected in this folder or at {}, found neither; `concerto init` writes one", own));
 }
 
 base::Result<Config> load_config(const Overrides& flags) {
@@ -108,7 +111,8 @@ base::Result<std::vector<std::string>> read_keys(const std::string& path, const 
   TRY(const std::string text, read_small_file(path, kMaxConfigBytes));
   struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077U) != 0) {
-    print_note(fmt::format("{}: other users may read these keys (mode {:o}); `chmod 600` it", path, info.st_mode & 0777U));
+    print_note(
+        fmt::format("{}: other users may read these keys (mode {:o}); `chmod 600` it", path, info.st_mode & 0777U));
   }
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());

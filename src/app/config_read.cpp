@@ -211,7 +211,8 @@ void read_upstream(Reader* reader, const std::string& folder, TierConfig* out) {
   reader->path("api_key_file", &out->api_key_file, folder);
   reader->text("api_key_env", &out->api_key_env, 256);
   if (!out->api_key_file.empty() && !out->api_key_env.empty()) {
-    reader->expected("api_key_env", *reader->find("api_key_env"), "a key from a file or from the environment, not both");
+    reader->expected("api_key_env", *reader->find("api_key_env"),
+                     "a key from a file or from the environment, not both");
   }
 }
 
@@ -272,12 +273,14 @@ void read_tiers(const toml::node& node, const std::string& folder, std::vector<T
     out->push_back(read_tier(*table, i, folder, errors));
     const TierConfig& tier = out->back();
     if (!tier.name.empty() && !names.emplace(tier.name, i).second) {
-      errors->add(element.source(), fmt::format("tier[{}].name: expected a name of its own, found \"{}\" again (tier[{}])",
-                                                i, tier.name, names[tier.name]));
+      errors->add(element.source(),
+                  fmt::format("tier[{}].name: expected a name of its own, found \"{}\" again (tier[{}])", i, tier.name,
+                              names[tier.name]));
     }
     if (tier.kind == TierKind::kPeople && i + 1 < array->size()) {
-      errors->add(element.source(),
-                  fmt::format("tier[{}].kind: expected \"people\" in the last tier only: they never pass a request on", i));
+      errors->add(
+          element.source(),
+          fmt::format("tier[{}].kind: expected \"people\" in the last tier only: they never pass a request on", i));
     }
   }
 }
@@ -288,16 +291,16 @@ base::Result<Config> parse_config(std::string_view text, const std::string& file
   const toml::parse_result parsed = toml::parse(text, file);
   if (!parsed) {
     const auto& error = parsed.error();
-    return fail(Code::kInvalidArgument,
-                fmt::format("{}:{}:{}: {}", file, error.source().begin.line, error.source().begin.column,
-                            error.description()),
-                file);
+    return fail(
+        Code::kInvalidArgument,
+        fmt::format("{}:{}:{}: {}", file, error.source().begin.line, error.source().begin.column, error.description()),
+        file);
   }
   Config config;
   config.file = file;
   config.store_path = data_folder() + "/concerto.db";
   std::string folder = std::filesystem::path(file).parent_path().string();
-  if (folder.empty()) folder = ".";
+  if (folder.empty()) folder.assign(1, '.');
   Errors errors(file);
   {
     Reader root(parsed.table(), "", &errors);

@@ -1,8 +1,10 @@
 #include "app/flags.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 
+#include "app/nearest.h"
 #include "app/terminal.h"
 #include "app/verb.h"
 
@@ -77,6 +79,17 @@ int run_program(int argc, const char* const* argv, std::vector<Verb> verbs) {
     Flags flags(sub);
     verb.declare(flags);
     rows.emplace_back(sub, &verb);
+  }
+  // The library would only say that a verb is required.
+  if (argc > 1 && argv[1][0] != '-') {
+    std::vector<std::string> names;
+    for (const auto& [sub, verb] : rows) names.emplace_back(verb->name);
+    if (std::find(names.begin(), names.end(), argv[1]) == names.end()) {
+      const std::string near = nearest(argv[1], names);
+      print_error("unknown verb '" + std::string(argv[1]) + "'" +
+                  (near.empty() ? "" : " (did you mean " + near + "?)") + "\nTry: concerto --help");
+      return kUsage;
+    }
   }
   try {
     app.parse(argc, argv);
