@@ -19,15 +19,17 @@
 namespace concerto::engine {
 
 struct EngineOptions {
-  std::string model_path;             // .gguf or Hugging Face folder
-  int threads = 0;                    // 0: all cores this process may use
-  int context = 0;                    // per request, 0: min(trained, 8192)
-  size_t kv_bytes = 0;                // KV pool; 0: a default that fits the machine's memory
-  int max_batch_tokens = 256;         // tokens per forward pass, prompts and decodes together
-  int max_running = 16;               // requests in the batch at once; the others wait
-  int max_waiting = 512;              // more are refused with kBusy
-  std::string isa;                    // force a kernel table, empty: best
-  std::string quantize;               // quantise float weights at load: "q8_0", "q4_k"; empty: as in the file
+  std::string model_path;      // .gguf or Hugging Face folder
+  int threads = 0;             // 0: all cores this process may use
+  int context = 0;             // per request, 0: min(trained, 8192)
+  size_t kv_bytes = 0;         // KV pool; 0: a default that fits the machine's memory
+  int max_batch_tokens = 256;  // tokens per forward pass, prompts and decodes together
+  int max_running = 16;        // requests in the batch at once; the others wait
+  int max_waiting = 512;       // more are refused with kBusy
+  double itl_target_ms = 250;  // while somebody's answer streams, a pass takes on prompt tokens up to this time
+  bool prefix_cache = true;    // share the KV blocks of equal prefixes (per cache_salt)
+  std::string isa;             // force a kernel table, empty: best
+  std::string quantize;        // quantise float weights at load: "q8_0", "q4_k"; empty: as in the file
   std::function<void(double)> progress;
 };
 
@@ -35,26 +37,42 @@ struct EngineStats {
   int running = 0;
   int waiting = 0;
   int kv_blocks_total = 0;
-  int kv_blocks_free = 0;
-  uint64_t prompt_tokens = 0;         // computed since start
+  int kv_blocks_free = 0;      // unused, or kept for the prefix cache only
+  uint64_t prompt_tokens = 0;  // computed since start
+  uint64_t cached_tokens = 0;  // prompt tokens that the prefix cache spared
   uint64_t completion_tokens = 0;
+  uint64_t passes = 0;  // forward passes
   size_t weight_bytes = 0;
+  double load_ms = 0;
+};
+
+// What an engine is made of, for those who don't load it from a file: tests with a scripted model.
+struct EngineParts {
+  std::unique_ptr<base::ThreadPool> pool;             // required
+  std::unique_ptr<model::Model> model;                // required
+  std::unique_ptr<text::Tokenizer> tokenizer;         // required
+  std::unique_ptr<text::ChatTemplate> chat_template;  // may be null
+  const kernels::KernelTable* table = nullptr;        // required
+  SamplingParams default_sampling;
   double load_ms = 0;
 };
 
 class Engine {
  public:
   static base::Result<std::unique_ptr<Engine>> open(const EngineOptions& options);
-  virtual ~Engine() = default;        // cancels what runs, then joins
+  // model_path, threads, isa, quantize and progress are not looked at.
+  static base::Result<std::unique_ptr<Engine>> assemble(EngineParts parts, const EngineOptions& options);
+  virtual ~Engine() = default;  // cancels what runs (FinishReason::kCancelled), then joins
 
   // Refuses at once with kContextLength, kInvalidArgument, kBusy or kOutOfMemory; else events follow on `sink`.
+  // A cancelled request ends with FinishReason::kCancelled within one pass, in whatever phase it is.
   virtual base::Status submit(Request request, Sink sink, base::CancelToken cancel) = 0;
 
   [[nodiscard]] virtual const text::Tokenizer& tokenizer() const = 0;
   [[nodiscard]] virtual const text::ChatTemplate* chat_template() const = 0;  // nullptr: the model has none
   [[nodiscard]] virtual const model::ModelConfig& config() const = 0;
   [[nodiscard]] virtual const std::string& model_hash() const = 0;
-  [[nodiscard]] virtual int context() const = 0;            // tokens a request may hold, prompt + output
+  [[nodiscard]] virtual int context() const = 0;                      // tokens a request may hold, prompt + output
   [[nodiscard]] virtual SamplingParams default_sampling() const = 0;  // generation_config.json or the house default
   [[nodiscard]] virtual EngineStats stats() const = 0;
 };

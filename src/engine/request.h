@@ -14,27 +14,27 @@
 namespace concerto::engine {
 
 struct SamplingParams {
-  float temperature = 0.7F;         // 0: greedy
-  int top_k = 0;                    // 0: off
-  float top_p = 1.0F;               // 1: off
-  float min_p = 0.0F;               // 0: off
-  float repeat_penalty = 1.0F;      // 1: off; over the last repeat_last_n tokens of prompt + output
-  int repeat_last_n = 64;           // -1: the whole context
-  float presence_penalty = 0.0F;    // over the output, as OpenAI defines them
+  float temperature = 0.7F;       // 0: greedy
+  int top_k = 0;                  // 0: off
+  float top_p = 1.0F;             // 1: off
+  float min_p = 0.0F;             // 0: off
+  float repeat_penalty = 1.0F;    // 1: off; over the last repeat_last_n tokens of prompt + output
+  int repeat_last_n = 64;         // -1: the whole context
+  float presence_penalty = 0.0F;  // over the output, as OpenAI defines them
   float frequency_penalty = 0.0F;
-  uint64_t seed = 0;                // draws are keyed by (seed, choice, position): no hidden state
-  uint32_t choice = 0;              // 0..n-1 of the request's n
+  uint64_t seed = 0;    // draws are keyed by (seed, choice, position): no hidden state
+  uint32_t choice = 0;  // 0..n-1 of the request's n
   std::vector<std::pair<int32_t, float>> logit_bias;
 };
 
 struct Request {
-  std::vector<int32_t> prompt;      // at least one id
-  int max_tokens = -1;              // -1: as many as the context holds
+  std::vector<int32_t> prompt;  // at least one id
+  int max_tokens = -1;          // -1, or more than the context holds: as many as it holds. 0: only the prompt
   SamplingParams sampling;
-  int top_logprobs = 0;             // alternatives reported with each token, 0..20
-  bool ignore_end = false;          // go on past end tokens (bench)
-  bool prompt_logprobs = false;     // report the log-probability of each prompt token (ppl, echo)
-  std::string cache_salt;           // separates tenants in the prefix cache
+  int top_logprobs = 0;          // alternatives reported with each token, 0..20
+  bool ignore_end = false;       // go on past end tokens (bench)
+  bool prompt_logprobs = false;  // report the log-probability of each prompt token (ppl, echo)
+  std::string cache_salt;        // separates tenants in the prefix cache
 };
 
 struct TopLogprob {
@@ -42,19 +42,20 @@ struct TopLogprob {
   float logprob = 0;
 };
 
+// One generated token. The end token that stops an answer is not reported (FinishReason::kStop says it), nor counted.
 // Signals come from the model's raw distribution (temperature 1, before penalties, bias and masks).
 struct TokenEvent {
   int32_t id = 0;
-  float logprob = 0;                // ln p(id)
-  float margin = 0;                 // p(best) - p(second)
-  float entropy = 0;                // nats
-  std::vector<TopLogprob> top;      // descending, `top_logprobs` of them
+  float logprob = 0;            // ln p(id)
+  float margin = 0;             // p(best) - p(second)
+  float entropy = 0;            // nats
+  std::vector<TopLogprob> top;  // descending, `top_logprobs` of them
 };
 
-struct PromptEvent {                // once, after the prompt was computed
+struct PromptEvent {  // once, after the prompt was computed
   int prompt_tokens = 0;
   int cached_tokens = 0;
-  std::vector<float> logprobs;      // with prompt_logprobs: [prompt_tokens - 1], of tokens 1..
+  std::vector<float> logprobs;  // with prompt_logprobs: [prompt_tokens - 1], of tokens 1..
 };
 
 enum class FinishReason { kStop, kLength, kCancelled };

@@ -1,0 +1,138 @@
+// Scheduler: which tokens the next forward pass computes, for whom, in which blocks; then what they are told.
+//
+// Continuous batching: each pass computes the next token of every running decode, and prompt tokens of those who still
+// lack some, in order of admission, up to a budget. While somebody decodes the budget is what keeps a pass within
+// `itl_target_ms`, measured on the passes before: a stream never waits longer than about one such chunk.
+//
+// Memory: a request is admitted when the blocks of its worst case (prompt + max_tokens) are available, counting those
+// promised to the running ones: nobody is ever preempted or out of blocks. First come, first admitted.
+//
+// Prefix cache: a block is taken from KvCache instead of computed whenever it is known, also in the middle of a prompt.
+// A request whose next block is just being computed by an earlier one with the same prefix waits for it.
+//
+// None of this can change a token (see kernels.h, CONTRACT), only when it comes.
+// One thread calls everything; Sinks are called within step() and cancel_all().
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/thread_pool.h"
+#include "engine/kv_cache.h"
+#include "engine/kv_pool.h"
+#include "engine/sampler.h"
+#include "engine/sequence.h"
+#include "engine/signals.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+namespace concerto::engine {
+
+struct SchedulerOptions {
+  int context = 0;  // tokens a request may hold
+  int max_batch_tokens = 256;
+  int max_running = 16;  // <= max_batch_tokens
+  double itl_target_ms = 250;
+  bool prefix_cache = true;
+};
+
+// What the scheduler works with; all of it outlives the scheduler.
+struct SchedulerParts {
+  model::Model* model = nullptr;
+  const text::Tokenizer* tokenizer = nullptr;
+  base::ThreadPool* pool = nullptr;
+  KvPool* kv = nullptr;
+  LogSumExp log_sum_exp = nullptr;
+  const base::Clock* clock = nullptr;
+};
+
+struct SchedulerCounters {
+  int running = 0;
+  int blocks_free = 0;  // free or evictable
+  uint64_t prompt_tokens = 0;
+  uint64_t cached_tokens = 0;
+  uint64_t completion_tokens = 0;
+  uint64_t passes = 0;
+};
+
+class Scheduler {
+ public:
+  Scheduler(const SchedulerParts& parts, const SchedulerOptions& options);
+
+  // The blocks a request of this size needs in the worst case.
+  static int blocks_for(int prompt_tokens, int max_tokens);
+
+  // True when start(job) may be called now. A job must be valid (engine/validate.h).
+  [[nodiscard]] bool admits(const Job& job) const;
+  void start(Job job);
+  // Ends what was cancelled, then runs one pass. Returns false when nobody is running.
+  bool step();
+  void cancel_all();
+
+  [[nodiscard]] bool idle() const noexcept { return running_.empty(); }
+  [[nodiscard]] SchedulerCounters counters() const;
+  [[nodiscard]] const KvCache& cache() const noexcept { return cache_; }
+  [[nodiscard]] bool consistent() const;  // tests: blocks held, promised and known add up
+
+ private:
+  // A sequence's part of the pass: its tokens [computed, computed + count).
+  struct Share {
+    Sequence* sequence = nullptr;
+    int count = 0;
+  };
+  // A row of logits of the pass: either the next token is drawn from it, or the next prompt token is scored.
+  struct Row {
+    Sequence* sequence = nullptr;
+    int position = 0;
+    bool draw = false;
+    bool finite = true;
+    TokenEvent event;  // of the drawn token; of a scored one only logprob is set
+  };
+  // What one worker needs to read a row.
+  struct RowScratch {
+    RowSignals signals;
+    SamplerScratch sampler;
+  };
+
+  void drop_cancelled();
+  void take_known_blocks(Sequence& s);
+  [[nodiscard]] bool waits_for_earlier(size_t index) const;
+  [[nodiscard]] int prompt_budget(int decodes) const;
+  void plan();
+  void add_share(Sequence& s, int count);
+  void run_model();
+  void read_row(Row& row, float* logits, RowScratch& scratch) const;
+  void read_rows();
+  void report();
+  void index_full_blocks(Sequence& s);
+  void report_token(Sequence& s, TokenEvent event);
+  [[nodiscard]] base::Error not_finite(int position) const;
+  void finish(Sequence& s, FinishReason reason);
+  void fail(Sequence& s, base::Error error);
+  void release(Sequence& s);
+  void remove_ended();
+
+  SchedulerParts parts_;
+  SchedulerOptions options_;
+  int vocab_;
+  KvCache cache_;
+  int reserved_ = 0;                                // sum of reserved_blocks
+  std::vector<std::unique_ptr<Sequence>> running_;  // in order of admission
+  SchedulerCounters counters_;
+  double ns_per_token_ = 0;  // of the last passes with enough tokens to tell; 0: unknown
+
+  // The pass under way; kept for their memory.
+  std::vector<Share> shares_;
+  std::vector<Row> rows_;
+  std::vector<model::BatchToken> tokens_;
+  std::vector<std::span<const int32_t>> tables_;
+  std::vector<int32_t> logit_rows_;
+  std::vector<float> logits_;        // [rows, V]
+  std::vector<RowScratch> scratch_;  // per worker
+};
+
+}  // namespace concerto::engine

@@ -1,0 +1,20 @@
+// Checks a request against the engine that shall run it, so that nothing behind submit() has to doubt it.
+#pragma once
+
+#include "base/result.h"
+#include "engine/request.h"
+
+namespace concerto::engine {
+
+struct RequestLimits {
+  int vocab = 0;
+  int context = 0;    // tokens, prompt + output
+  int kv_blocks = 0;  // of the whole pool
+};
+
+// Resolves request->max_tokens to a number that the context holds. Errors (param names the field):
+// kInvalidArgument: an id, a count or a sampling parameter out of its range; kContextLength: the prompt leaves no room
+// for one token; kOutOfMemory: even an empty pool could not hold it.
+base::Status validate(const RequestLimits& limits, Request* request);
+
+}  // namespace concerto::engine
