@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { t } from "../i18n/index.js";
 import { Answer } from "./Answer.jsx";
 import { Icon } from "./icons.jsx";
@@ -17,7 +17,8 @@ export function Conversation({ chat }) {
     box.current.scrollTop = box.current.scrollHeight;
     away.value = false;
   };
-  useEffect(() => {
+  // A layout effect: it must end with the element, not a moment later.
+  useLayoutEffect(() => {
     const grown = new ResizeObserver(() => {
       if (!away.value) box.current.scrollTop = box.current.scrollHeight;
     });
