@@ -12,6 +12,7 @@ const kTypes = {
   ".js": "text/javascript; charset=utf-8",
   ".css": "text/css; charset=utf-8",
   ".svg": "image/svg+xml",
+  ".txt": "text/plain; charset=utf-8",
 };
 
 const [dist, out] = process.argv.slice(2).map((path) => path && resolve(path));
@@ -31,7 +32,7 @@ const assets = names.map((name, i) => {
   return { name, type, file, etag, symbol: `concerto_web_${i}` };
 });
 
-// A C string literal inside the asm() literal: escaped twice, once for each reader.
+// The assembler's string stands in one of C++: quoted twice, once for each reader.
 const quoted = (text) => JSON.stringify(text);
 const incbin = (symbol, file) =>
   [`.globl ${symbol}, ${symbol}_end`, `${symbol}:`, `.incbin ${quoted(file)}`, `${symbol}_end:`, ".byte 0"].map((line) => `    ${quoted(line + "\n")}`);

@@ -14,12 +14,18 @@ import { Sidebar } from "./Sidebar.jsx";
 
 export function App() {
   const drawer = useSignal(false); // on narrow windows the sidebar is a drawer
+  const closeDrawer = () => {
+    if (!drawer.value) return;
+    drawer.value = false;
+    document.getElementById("menu").focus();
+  };
 
   // Esc closes what is in front first; a dialog and an editor take it before it gets here.
   useEffect(() => {
     const onKey = (event) => {
       if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
-      if (drawer.value) drawer.value = false;
+      if (document.querySelector("dialog[open]")) return;
+      if (drawer.value) closeDrawer();
       else if (running.value) stop();
     };
     addEventListener("keydown", onKey);
@@ -32,8 +38,8 @@ export function App() {
       <a class="skip" href="#message">
         {t("nav.skip")}
       </a>
-      <Sidebar open={drawer.value} onClose={() => (drawer.value = false)} />
-      <div class="page">
+      <Sidebar open={drawer.value} onClose={closeDrawer} />
+      <div class="page" inert={drawer.value}>
         <Header onMenu={() => (drawer.value = true)} />
         <main class="main">{chat ? <Conversation key={chat.id} chat={chat} /> : <Empty />}</main>
         <footer class="foot">

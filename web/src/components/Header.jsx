@@ -32,7 +32,7 @@ export function Header({ onMenu }) {
   const themeLabel = t(`settings.theme_${theme.value}`);
   return (
     <header class="head">
-      <button type="button" class="quiet only-narrow" aria-label={t("nav.open")} onClick={onMenu}>
+      <button type="button" class="quiet only-narrow" id="menu" aria-label={t("nav.open")} onClick={onMenu}>
         <Icon name="menu" />
       </button>
       <ModelSelect />

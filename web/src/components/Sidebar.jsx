@@ -1,4 +1,5 @@
 import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 import { t } from "../i18n/index.js";
 import { chats, currentId, deleteChat } from "../state/chats.js";
 import { keyAsked } from "../state/models.js";
@@ -37,6 +38,10 @@ function Row({ chat, onOpen }) {
 }
 
 export function Sidebar({ open, onClose }) {
+  const close = useRef(null);
+  useEffect(() => {
+    if (open) close.current.focus();
+  }, [open]);
   const show = (chat) => {
     currentId.value = chat ? chat.id : null;
     onClose();
@@ -50,7 +55,7 @@ export function Sidebar({ open, onClose }) {
           <img src="/favicon.svg" alt="" width="28" height="28" />
           <h1>Concerto</h1>
           <span class="grow" />
-          <button type="button" class="quiet only-narrow" aria-label={t("nav.close")} onClick={onClose}>
+          <button type="button" ref={close} class="quiet only-narrow" aria-label={t("nav.close")} onClick={onClose}>
             <Icon name="close" />
           </button>
         </div>
@@ -64,6 +69,9 @@ export function Sidebar({ open, onClose }) {
             <Row key={chat.id} chat={chat} onOpen={show} />
           ))}
         </ul>
+        <a class="faint pad licenses" href="/licenses.txt" target="_blank" rel="noopener">
+          {t("nav.licenses")}
+        </a>
         {apiKey.value && (
           <button type="button" class="quiet text side-key" onClick={() => (keyAsked.value = "needed")}>
             <Icon name="key" />

@@ -6,6 +6,7 @@ export default {
   "nav.no_chats": "No chats yet",
   "nav.open": "Open the sidebar",
   "nav.close": "Close the sidebar",
+  "nav.licenses": "Licences",
   "nav.skip": "Skip to the message field",
   "chat.untitled": "Untitled chat",
   "chat.delete": "Delete the chat “{title}”",

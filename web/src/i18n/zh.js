@@ -6,6 +6,7 @@ export default {
   "nav.no_chats": "还没有对话",
   "nav.open": "打开侧栏",
   "nav.close": "关闭侧栏",
+  "nav.licenses": "开源许可",
   "nav.skip": "跳到输入框",
   "chat.untitled": "未命名对话",
   "chat.delete": "删除对话「{title}」",
