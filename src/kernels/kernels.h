@@ -64,13 +64,13 @@ bool uses_int8(base::TensorType type) noexcept;
 struct Activations {
   int tokens = 0;
   int cols = 0;
-  const float* f32 = nullptr;   // [T, cols] row-major, the unquantised values
-  int8_t* q = nullptr;          // [T, q_stride(cols)] int8, zero padded
-  float* scales = nullptr;      // [T, blocks(cols)]
-  int16_t* sums = nullptr;      // [T, q_stride(cols) / 32] sum of q over each 32 columns
-  int16_t* sums16 = nullptr;    // [T, q_stride(cols) / 16] the same over each 16 columns (scales of Q6_K)
-  int32_t* neg_sums = nullptr;  // [T, q_stride(cols) / 32] -sums (offsets of Q4_0, Q5_0, Q8_0 start the dot with them)
-  float* float_sums = nullptr;  // [T, q_stride(cols) / 32] float(sums) (minima of Q4_1, Q5_1)
+  const float* f32 = nullptr;    // [T, cols] row-major, the unquantised values
+  int8_t* q = nullptr;           // [T, q_stride(cols)] int8, zero padded
+  float* scales = nullptr;       // [T, blocks(cols)]
+  int16_t* sums = nullptr;       // [T, q_stride(cols) / 32] sum of q over each 32 columns
+  int32_t* neg_sums = nullptr;   // [T, q_stride(cols) / 32] -sums (shifted, they start the dots of Q4_0, Q5_0, Q8_0)
+  int32_t* offsets16 = nullptr;  // [T, q_stride(cols) / 16] -32 * sum of q over 16 columns (starts the dots of Q6_K)
+  float* float_sums = nullptr;   // [T, q_stride(cols) / 32] float(sums) (minima of Q4_1, Q5_1)
   static constexpr int blocks(int cols) noexcept { return (cols + kQuantBlock - 1) / kQuantBlock; }
   // An odd number of cache lines: the rows of a token tile then fall into different sets of the L1 cache.
   static constexpr int q_stride(int cols) noexcept { return ((cols + 63) / 64 | 1) * 64; }
@@ -78,7 +78,7 @@ struct Activations {
   // Bytes that bind() needs for every array but f32.
   static constexpr size_t bytes(int tokens, int cols) noexcept {
     const size_t q_bytes = static_cast<size_t>(q_stride(cols));
-    const size_t row = q_bytes + q_bytes / 32 * (2 + 4 + 4 + 4) + static_cast<size_t>(blocks(cols)) * sizeof(float);
+    const size_t row = q_bytes + q_bytes / 32 * (4 + 4 + 8 + 2) + static_cast<size_t>(blocks(cols)) * sizeof(float);
     return row * static_cast<size_t>(tokens);
   }
   // Arrays for `tokens` rows in `storage` (64-byte aligned, bytes(tokens, cols) long).
@@ -91,9 +91,9 @@ struct Activations {
     x.q = reinterpret_cast<int8_t*>(storage);
     x.neg_sums = reinterpret_cast<int32_t*>(storage + n);
     x.float_sums = reinterpret_cast<float*>(storage + n + n / 32 * 4);
-    x.sums16 = reinterpret_cast<int16_t*>(storage + n + n / 32 * 8);
-    x.sums = reinterpret_cast<int16_t*>(storage + n + n / 32 * 12);
-    x.scales = reinterpret_cast<float*>(storage + n + n / 32 * 14);
+    x.offsets16 = reinterpret_cast<int32_t*>(storage + n + n / 32 * 8);
+    x.sums = reinterpret_cast<int16_t*>(storage + n + n / 32 * 16);
+    x.scales = reinterpret_cast<float*>(storage + n + n / 32 * 18);
     return x;
   }
 };

@@ -45,14 +45,13 @@ void quantize(const Activations& x, int row_begin, int row_end) noexcept {
       quantize_block(row + column, columns, q + column, x.scales + token * blocks + b);
     }
     for (int i = x.cols; i < stride; ++i) q[i] = 0;
-    for (int s = 0; s < stride / 16; ++s) {
-      int sum = 0;
-      for (int i = 0; i < 16; ++i) sum += q[s * 16 + i];
-      x.sums16[token * (stride / 16) + s] = static_cast<int16_t>(sum);
-    }
     for (int s = 0; s < stride / kSumBlock; ++s) {
+      int halves[2] = {};
+      for (int i = 0; i < kSumBlock; ++i) halves[i / 16] += q[s * kSumBlock + i];
+      const int sum = halves[0] + halves[1];
       const size_t at = token * (stride / kSumBlock) + s;
-      const int sum = x.sums16[at * 2] + x.sums16[at * 2 + 1];
+      x.offsets16[2 * at] = -32 * halves[0];
+      x.offsets16[2 * at + 1] = -32 * halves[1];
       x.sums[at] = static_cast<int16_t>(sum);
       x.neg_sums[at] = -sum;
       x.float_sums[at] = static_cast<float>(sum);

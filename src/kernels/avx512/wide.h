@@ -1,0 +1,145 @@
+// Sixteen float lanes in one register: what kernels/simd/vector_ops.h and attention.h are written in.
+#pragma once
+
+#include "kernels/avx512/isa.h"
+
+namespace concerto::kernels::avx512 {
+
+struct Wide {
+  using F = __m512;
+  using Bits = __m512i;
+
+  CONCERTO_FORCE_INLINE static F zero_f() noexcept { return _mm512_setzero_ps(); }
+  CONCERTO_FORCE_INLINE static F set(float v) noexcept { return _mm512_set1_ps(v); }
+  CONCERTO_FORCE_INLINE static F load_f(const float* p) noexcept { return _mm512_loadu_ps(p); }
+  CONCERTO_FORCE_INLINE static F load_first(const float* p, int n) noexcept {
+    return _mm512_maskz_loadu_ps(mask_first(n), p);
+  }
+  CONCERTO_FORCE_INLINE static F first(F a, int n) noexcept { return _mm512_maskz_mov_ps(mask_first(n), a); }
+  // a in the first n lanes, b in the others.
+  CONCERTO_FORCE_INLINE static F first_or(F a, int n, F b) noexcept {
+    return _mm512_mask_blend_ps(mask_first(n), b, a);
+  }
+  CONCERTO_FORCE_INLINE static void store_f(float* p, F a) noexcept { _mm512_storeu_ps(p, a); }
+  CONCERTO_FORCE_INLINE static void store_first(float* p, F a, int n) noexcept {
+    _mm512_mask_storeu_ps(p, mask_first(n), a);
+  }
+  CONCERTO_FORCE_INLINE static F add_f(F a, F b) noexcept { return _mm512_add_ps(a, b); }
+  CONCERTO_FORCE_INLINE static F sub_f(F a, F b) noexcept { return _mm512_sub_ps(a, b); }
+  CONCERTO_FORCE_INLINE static F mul_f(F a, F b) noexcept { return _mm512_mul_ps(a, b); }
+  CONCERTO_FORCE_INLINE static F div_f(F a, F b) noexcept { return _mm512_div_ps(a, b); }
+  CONCERTO_FORCE_INLINE static F fma(F a, F b, F c) noexcept { return _mm512_fmadd_ps(a, b, c); }
+  CONCERTO_FORCE_INLINE static F negate_f(F a) noexcept { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0F)); }
+  // a > b ? a : b, b when either is NaN.
+  CONCERTO_FORCE_INLINE static F max_f(F a, F b) noexcept { return _mm512_max_ps(a, b); }
+  CONCERTO_FORCE_INLINE static F if_less(F a, F b, F yes, F no) noexcept {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
+  }
+  CONCERTO_FORCE_INLINE static F if_nan(F a, F yes, F no) noexcept {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), no, yes);
+  }
+  // v where x >= low, else 0 (also for NaN).
+  CONCERTO_FORCE_INLINE static F zero_below(F v, F x, F low) noexcept {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, low, _CMP_GE_OQ), v);
+  }
+  // Adds the integer n to the exponent of p.
+  CONCERTO_FORCE_INLINE static F times_pow2(F p, F n) noexcept {
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_cvtps_epi32(n), 23)));
+  }
+  CONCERTO_FORCE_INLINE static float sum16(F a) noexcept {
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
+  CONCERTO_FORCE_INLINE static float max16(F a) noexcept {
+    const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
+  CONCERTO_FORCE_INLINE static float sqrt_scalar(float v) noexcept { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(v))); }
+
+  // --- quantising ---
+  CONCERTO_FORCE_INLINE static Bits zero_bits() noexcept { return _mm512_setzero_si512(); }
+  CONCERTO_FORCE_INLINE static Bits magnitude_bits(const float* p) noexcept {
+    return _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(0x7FFFFFFF));
+  }
+  CONCERTO_FORCE_INLINE static Bits max_bits(Bits a, Bits b) noexcept { return _mm512_max_epu32(a, b); }
+  CONCERTO_FORCE_INLINE static uint32_t max_of_bits(Bits a) noexcept { return _mm512_reduce_max_epu32(a); }
+  // Rounds half to even, stores 16 bytes, returns their sum.
+  CONCERTO_FORCE_INLINE static int32_t store_rounded_bytes(int8_t* p, F v) noexcept {
+    const __m512i q = _mm512_cvtps_epi32(v);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(q));
+    return _mm512_reduce_add_epi32(q);
+  }
+
+  // --- bf16 ---
+  // Bits of v rounded to bf16 (to_bf16 for values already in range), in the upper halves of the lanes.
+  CONCERTO_FORCE_INLINE static Bits bf16_bits(F v) noexcept {
+    const __m512i b = _mm512_castps_si512(v);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(b, 16), _mm512_set1_epi32(1));
+    return _mm512_add_epi32(_mm512_add_epi32(b, _mm512_set1_epi32(0x7FFF)), odd);
+  }
+  // v >= 0, 0 or >= 2^-48: rounded to bf16, as float.
+  CONCERTO_FORCE_INLINE static F round_bf16(F v) noexcept {
+    return _mm512_castsi512_ps(_mm512_and_si512(bf16_bits(v), _mm512_set1_epi32(static_cast<int>(0xFFFF0000U))));
+  }
+
+ private:
+  CONCERTO_FORCE_INLINE static __mmask16 mask_first(int n) noexcept { return static_cast<__mmask16>((1U << n) - 1U); }
+};
+
+// Pairs of bf16 for attention, multiplied by the AVX512_BF16 instruction. It sums a pair odd element first, each step a
+// fused multiply-add; the ranges that to_bf16 leaves keep its flushing of denormals out of sight.
+struct PairsBf16 : Wide {
+  static constexpr int kRows = 6;  // rows x vectors of sums, and as many vectors of the other side, fill 32 registers
+  static constexpr int kVectors = 4;
+  using Row = uint16_t;  // a row holds bf16, a pair is one dword
+  using Pair = __m512i;
+
+  CONCERTO_FORCE_INLINE static Pair load_pair(const uint16_t* p) noexcept { return _mm512_load_si512(p); }
+  CONCERTO_FORCE_INLINE static Pair even_only(Pair p) noexcept {
+    return _mm512_and_si512(p, _mm512_set1_epi32(0xFFFF));
+  }
+  CONCERTO_FORCE_INLINE static F dot(F acc, Pair b, const Row* pair) noexcept {
+    asm("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(b), "m"(*reinterpret_cast<const uint32_t*>(pair)));
+    return acc;
+  }
+  // Stores 16 weights in [0, 1] rounded to bf16, returns them rounded.
+  CONCERTO_FORCE_INLINE static F store_row(Row* p, F v) noexcept {
+    const __m512i b = bf16_bits(v);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(b, 16)));
+    return _mm512_castsi512_ps(_mm512_and_si512(b, _mm512_set1_epi32(static_cast<int>(0xFFFF0000U))));
+  }
+  CONCERTO_FORCE_INLINE static Row row_value(uint16_t bf16) noexcept { return bf16; }
+};
+
+// The same without that instruction: rows hold floats, a pair is split into its elements once and used for all rows.
+struct PairsFma : Wide {
+  static constexpr int kRows = 6;
+  static constexpr int kVectors = 3;
+  using Row = float;
+  struct Pair {
+    F even;
+    F odd;
+  };
+
+  CONCERTO_FORCE_INLINE static Pair load_pair(const uint16_t* p) noexcept {
+    const __m512i v = _mm512_load_si512(p);
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(v, 16)),
+            _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xFFFF0000U))))};
+  }
+  CONCERTO_FORCE_INLINE static Pair even_only(Pair p) noexcept { return {p.even, zero_f()}; }
+  CONCERTO_FORCE_INLINE static F dot(F acc, Pair b, const Row* pair) noexcept {
+    return fma(b.even, set(pair[0]), fma(b.odd, set(pair[1]), acc));
+  }
+  CONCERTO_FORCE_INLINE static F store_row(Row* p, F v) noexcept {
+    const F r = round_bf16(v);
+    store_f(p, r);
+    return r;
+  }
+  CONCERTO_FORCE_INLINE static Row row_value(uint16_t bf16) noexcept { return bf16_to_float(bf16); }
+};
+
+}  // namespace concerto::kernels::avx512

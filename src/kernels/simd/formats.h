@@ -1,0 +1,262 @@
+// The weight types as the matrix product sees them: how a block's dot vectors are unpacked and how its scales apply.
+// The layouts and the float order are in pack.h.
+#pragma once
+
+#include "kernels/pack.h"
+#include "kernels/simd/matmul.h"
+
+namespace concerto::kernels::simd {
+
+// Low or high nibbles of a 64-byte vector, and the bits above them out of a plane.
+template <class Isa>
+struct Nibbles {
+  using I = typename Isa::I;
+  I fifteen = Isa::set_bytes(15);
+  [[nodiscard]] CONCERTO_FORCE_INLINE I low(I v) const noexcept { return Isa::bit_and(v, fifteen); }
+  [[nodiscard]] CONCERTO_FORCE_INLINE I high(I v) const noexcept {
+    return Isa::bit_and(Isa::template shift<-4>(v), fifteen);
+  }
+};
+
+// NT dot products with one decoded vector: columns 4g..4g+3 of the sub-block that q points at.
+template <class Isa, int NT, bool kBytes>
+CONCERTO_FORCE_INLINE void dot_tile(typename Isa::I w, const int8_t* q, ptrdiff_t stride,
+                                    typename Isa::I* sums) noexcept {
+#pragma GCC unroll 16
+  for (int t = 0; t < NT; ++t) {
+    sums[t] = kBytes ? Isa::dot_bytes(sums[t], w, q + t * stride) : Isa::dot(sums[t], w, q + t * stride);
+  }
+}
+
+// 32 columns of nibbles with kPlaneBits bits (0, 1 or 2) above them. Vector pair i of 4: columns 8i..8i+7.
+template <class Isa, int NT, int kPlaneBits, int kPair>
+CONCERTO_FORCE_INLINE void dot_nibbles(const std::byte* vectors, typename Isa::I plane, const int8_t* q,
+                                       ptrdiff_t stride, typename Isa::I* sums) noexcept {
+  using I = typename Isa::I;
+  const Nibbles<Isa> nibbles;
+  const I v = Isa::load(vectors + kPair * 64);
+  I low = nibbles.low(v);
+  I high = nibbles.high(v);
+  if constexpr (kPlaneBits == 1) {
+    const I mask = Isa::set_bytes(0x10);
+    low = Isa::or_masked(low, Isa::template shift<4 - 2 * kPair>(plane), mask);
+    high = Isa::or_masked(high, Isa::template shift<3 - 2 * kPair>(plane), mask);
+  } else if constexpr (kPlaneBits == 2) {  // a plane holds 16 columns: pairs 0,1 of the first, 2,3 of the second
+    const I mask = Isa::set_bytes(0x30);
+    low = Isa::or_masked(low, Isa::template shift<4 - 4 * (kPair & 1)>(plane), mask);
+    high = Isa::or_masked(high, Isa::template shift<2 - 4 * (kPair & 1)>(plane), mask);
+  }
+  dot_tile<Isa, NT, false>(low, q + kPair * 8, stride, sums);
+  dot_tile<Isa, NT, false>(high, q + kPair * 8 + 4, stride, sums);
+}
+
+// Q4_0, Q4_1, Q5_0, Q5_1, Q8_0.
+template <class Layout, int kOffsetShift>  // offset = 1 << kOffsetShift, for types without minima
+struct Format32 {
+  static constexpr size_t block_bytes(int n) noexcept { return Layout::bytes(n); }
+
+  template <class Isa, int NT>
+  CONCERTO_FORCE_INLINE static void block(const std::byte* b, int n, int part, const TileInputs& in,
+                                          typename Isa::F* y) noexcept {
+    using F = typename Isa::F;
+    using I = typename Isa::I;
+    constexpr bool kInit = !Layout::kHasMin && !(Layout::kHasBytes && Isa::kSignedBytes);
+    const std::byte* lanes = b + part * (Isa::kLanes * 4);  // this half of every 64-byte vector
+    const auto* d = reinterpret_cast<const uint16_t*>(b) + part * Isa::kLanes;
+    const auto* m = reinterpret_cast<const uint16_t*>(b + Layout::min_offset(n)) + part * Isa::kLanes;
+    const std::byte* planes = lanes + Layout::plane_offset(n);
+    const std::byte* quants = lanes + Layout::quant_offset(n);
+    F a[NT];
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) a[t] = Isa::zero_f();
+    for (int s = 0; s < n; ++s) {
+      I sums[NT];
+#pragma GCC unroll 16
+      for (int t = 0; t < NT; ++t) {
+        sums[t] = kInit ? Isa::template shift<kOffsetShift>(Isa::broadcast(in.neg_sums + t * in.sum_stride + s))
+                        : Isa::zero();
+      }
+      const int8_t* q = in.q + s * 32;
+      if constexpr (Layout::kHasBytes) {
+#pragma GCC unroll 8
+        for (int g = 0; g < 8; ++g) dot_tile<Isa, NT, true>(Isa::load(quants + g * 64), q + g * 4, in.q_stride, sums);
+      } else {
+        constexpr int kPlaneBits = Layout::kHasPlane ? 1 : 0;
+        const I plane = Layout::kHasPlane ? Isa::load(planes + s * 64) : Isa::zero();
+        dot_nibbles<Isa, NT, kPlaneBits, 0>(quants, plane, q, in.q_stride, sums);
+        dot_nibbles<Isa, NT, kPlaneBits, 1>(quants, plane, q, in.q_stride, sums);
+        dot_nibbles<Isa, NT, kPlaneBits, 2>(quants, plane, q, in.q_stride, sums);
+        dot_nibbles<Isa, NT, kPlaneBits, 3>(quants, plane, q, in.q_stride, sums);
+      }
+      const F scale = Isa::load_half(d + s * 16);
+#pragma GCC unroll 16
+      for (int t = 0; t < NT; ++t) a[t] = Isa::fma(Isa::to_float(sums[t]), scale, a[t]);
+      if constexpr (Layout::kHasMin) {
+        const F min = Isa::load_half(m + s * 16);
+#pragma GCC unroll 16
+        for (int t = 0; t < NT; ++t) {
+          a[t] = Isa::fma(min, Isa::broadcast_f(in.float_sums + t * in.sum_stride + s), a[t]);
+        }
+      }
+      quants += Layout::kQuantBytes;
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) y[t] = Isa::fma(a[t], Isa::broadcast_f(in.scales + t * in.blocks), y[t]);
+  }
+};
+
+// Q4_K and Q5_K.
+template <class Panel, int kPlaneBits>
+struct FormatSuper {
+  static constexpr size_t block_bytes(int) noexcept { return sizeof(Panel); }
+
+  template <class Isa, int NT>
+  CONCERTO_FORCE_INLINE static void sub_block(const Panel& p, const std::byte* vectors, int s, int part,
+                                              typename Isa::I scale, const TileInputs& in,
+                                              typename Isa::I* weighted) noexcept {
+    using I = typename Isa::I;
+    I sums[NT];
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) sums[t] = Isa::zero();
+    I plane = Isa::zero();
+    if constexpr (kPlaneBits == 1) plane = Isa::load(&p.plane[s][part * Isa::kLanes * 4]);
+    const int8_t* q = in.q + s * 32;
+    dot_nibbles<Isa, NT, kPlaneBits, 0>(vectors, plane, q, in.q_stride, sums);
+    dot_nibbles<Isa, NT, kPlaneBits, 1>(vectors, plane, q, in.q_stride, sums);
+    dot_nibbles<Isa, NT, kPlaneBits, 2>(vectors, plane, q, in.q_stride, sums);
+    dot_nibbles<Isa, NT, kPlaneBits, 3>(vectors, plane, q, in.q_stride, sums);
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) weighted[t] = Isa::add(weighted[t], Isa::mul(sums[t], scale));
+  }
+
+  template <class Isa, int NT>
+  CONCERTO_FORCE_INLINE static void block(const std::byte* b, int, int part, const TileInputs& in,
+                                          typename Isa::F* y) noexcept {
+    using F = typename Isa::F;
+    using I = typename Isa::I;
+    const Panel& p = *reinterpret_cast<const Panel*>(b);
+    const int first = part * Isa::kLanes;
+    I weighted[NT];
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) weighted[t] = Isa::zero();
+    const std::byte* vectors = reinterpret_cast<const std::byte*>(p.nibbles) + first * 4;
+    for (int pair = 0; pair < 4; ++pair) {
+      const I scales = Isa::load_pairs_unsigned(p.scales[pair][first]);
+      sub_block<Isa, NT>(p, vectors, 2 * pair, part, Isa::even_of_pairs(scales), in, weighted);
+      sub_block<Isa, NT>(p, vectors + 256, 2 * pair + 1, part, Isa::odd_of_pairs(scales), in, weighted);
+      vectors += 512;
+    }
+    I mins[NT];
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) mins[t] = Isa::zero();
+#pragma GCC unroll 4
+    for (int pair = 0; pair < 4; ++pair) {
+      const I m = Isa::load_pairs_unsigned(p.mins[pair][first]);
+#pragma GCC unroll 16
+      for (int t = 0; t < NT; ++t) {
+        mins[t] = Isa::dot_pairs(mins[t], m, in.sums + t * in.sum_stride + 2 * pair);
+      }
+    }
+    const F d = Isa::load_half(p.d + first);
+    const F dmin = Isa::load_half(p.dmin + first);
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) {
+      F a = Isa::mul_f(Isa::to_float(weighted[t]), d);
+      a = Isa::fnma(Isa::to_float(mins[t]), dmin, a);
+      y[t] = Isa::fma(a, Isa::broadcast_f(in.scales + t * in.blocks), y[t]);
+    }
+  }
+};
+
+struct FormatQ6K {
+  static constexpr size_t block_bytes(int) noexcept { return sizeof(PanelQ6K); }
+
+  // 16 columns: vector pairs kPair, kPair + 1 of a 32-column sub-block.
+  template <class Isa, int NT, int kPair>
+  CONCERTO_FORCE_INLINE static void sub_block(const std::byte* vectors, const std::byte* plane_at,
+                                              typename Isa::I scale, const int8_t* q, ptrdiff_t stride,
+                                              const int32_t* offsets, typename Isa::I* weighted) noexcept {
+    using I = typename Isa::I;
+    I sums[NT];  // from -32 * sum of q: the offset of the quants
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) sums[t] = Isa::broadcast(offsets + t * (stride / 16));
+    const I plane = Isa::load(plane_at);
+    dot_nibbles<Isa, NT, 2, kPair>(vectors, plane, q, stride, sums);
+    dot_nibbles<Isa, NT, 2, kPair + 1>(vectors, plane, q, stride, sums);
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) weighted[t] = Isa::add(weighted[t], Isa::mul(sums[t], scale));
+  }
+
+  template <class Isa, int NT>
+  CONCERTO_FORCE_INLINE static void block(const std::byte* b, int, int part, const TileInputs& in,
+                                          typename Isa::F* y) noexcept {
+    using F = typename Isa::F;
+    using I = typename Isa::I;
+    const PanelQ6K& p = *reinterpret_cast<const PanelQ6K*>(b);
+    const int first = part * Isa::kLanes;
+    I weighted[NT];
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) weighted[t] = Isa::zero();
+    const std::byte* vectors = reinterpret_cast<const std::byte*>(p.nibbles) + first * 4;
+    const std::byte* planes = reinterpret_cast<const std::byte*>(p.plane) + first * 4;
+    const int8_t* q = in.q;
+    const int32_t* offsets = in.offsets16;
+    for (int s = 0; s < 8; ++s) {
+      const I scales = Isa::load_pairs_signed(p.scales[s][first]);
+      sub_block<Isa, NT, 0>(vectors, planes, Isa::even_of_pairs(scales), q, in.q_stride, offsets, weighted);
+      sub_block<Isa, NT, 2>(vectors, planes + 64, Isa::odd_of_pairs(scales), q, in.q_stride, offsets + 1, weighted);
+      vectors += 256;
+      planes += 128;
+      q += 32;
+      offsets += 2;
+    }
+    const F d = Isa::load_f(p.d + first);
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) {
+      const F a = Isa::mul_f(Isa::to_float(weighted[t]), d);
+      y[t] = Isa::fma(a, Isa::broadcast_f(in.scales + t * in.blocks), y[t]);
+    }
+  }
+};
+
+// F32, F16, BF16: the unquantised activations, one fma chain a row.
+template <base::TensorType kType>
+struct FormatPlain {
+  static constexpr size_t kElement = kType == base::TensorType::kF32 ? 4 : 2;
+  static constexpr size_t block_bytes(int n) noexcept { return static_cast<size_t>(n) * 32 * kPanelRows * kElement; }
+
+  template <class Isa, int NT>
+  CONCERTO_FORCE_INLINE static void block(const std::byte* b, int n, int part, const TileInputs& in,
+                                          typename Isa::F* y) noexcept {
+    using F = typename Isa::F;
+    F a[NT];
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) a[t] = Isa::zero_f();
+    const std::byte* at = b + part * Isa::kLanes * kElement;
+    for (int k = 0; k < n * 32; ++k) {
+      F w;
+      if constexpr (kType == base::TensorType::kF32) w = Isa::load_f(reinterpret_cast<const float*>(at));
+      if constexpr (kType == base::TensorType::kF16) w = Isa::load_half(reinterpret_cast<const uint16_t*>(at));
+      if constexpr (kType == base::TensorType::kBF16) w = Isa::load_bf16(reinterpret_cast<const uint16_t*>(at));
+#pragma GCC unroll 16
+      for (int t = 0; t < NT; ++t) a[t] = Isa::fma(w, Isa::broadcast_f(in.f32 + t * in.cols + k), a[t]);
+      at += kPanelRows * kElement;
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < NT; ++t) y[t] = Isa::add_f(y[t], a[t]);
+  }
+};
+
+using FormatF32 = FormatPlain<base::TensorType::kF32>;
+using FormatF16 = FormatPlain<base::TensorType::kF16>;
+using FormatBF16 = FormatPlain<base::TensorType::kBF16>;
+using FormatQ4_0 = Format32<LayoutQ4_0, 3>;
+using FormatQ4_1 = Format32<LayoutQ4_1, 0>;
+using FormatQ5_0 = Format32<LayoutQ5_0, 4>;
+using FormatQ5_1 = Format32<LayoutQ5_1, 0>;
+using FormatQ8_0 = Format32<LayoutQ8_0, 7>;
+using FormatQ4_K = FormatSuper<PanelQ4K, 0>;
+using FormatQ5_K = FormatSuper<PanelQ5K, 1>;
+using FormatQ6_K = FormatQ6K;
+
+}  // namespace concerto::kernels::simd
