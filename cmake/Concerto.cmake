@@ -20,7 +20,8 @@ target_compile_options(concerto_flags INTERFACE -Wall -Wextra -Wshadow -Wno-miss
   -ffp-contract=off -fno-math-errno $<$<BOOL:${CONCERTO_WERROR}>:-Werror>)
 target_link_libraries(concerto_flags INTERFACE Threads::Threads)
 if(CONCERTO_SANITIZE)
-  target_compile_options(concerto_flags INTERFACE -fsanitize=${CONCERTO_SANITIZE} -fno-omit-frame-pointer -g1)
+  target_compile_options(concerto_flags INTERFACE -fsanitize=${CONCERTO_SANITIZE} -fno-sanitize-recover=all
+    -fno-omit-frame-pointer -g1)
   target_link_options(concerto_flags INTERFACE -fsanitize=${CONCERTO_SANITIZE})
 endif()
 

@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <unordered_map>
+#include <utility>
 
 #include "base/bytes.h"
 #include "formats/mapped_file.h"
+#include "formats/printable.h"
 
 namespace concerto::formats {
 namespace {
@@ -67,6 +70,18 @@ constexpr size_t value_bytes(uint32_t type) {
 
 const char* value_name(uint32_t type) { return type < kValueTypes ? kValueNames[type] : "unknown"; }
 
+// Types that ggml defines and this build does not read, so that the error can name them.
+std::string foreign_type_name(uint32_t type) {
+  constexpr std::pair<uint32_t, const char*> kNames[] = {
+      {9, "Q8_1"},   {10, "Q2_K"},   {11, "Q3_K"},  {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"},
+      {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"}, {23, "IQ4_XS"},  {24, "I8"},     {25, "I16"},
+      {26, "I32"},   {27, "I64"},    {28, "F64"},   {29, "IQ1_M"}, {34, "TQ1_0"},   {35, "TQ2_0"},  {39, "MXFP4"}};
+  for (const auto& [id, name] : kNames) {
+    if (id == type) return fmt::format("{} ({})", name, type);
+  }
+  return fmt::format("{}", type);
+}
+
 // A metadata value stays where it is in the file; only its place and type are kept.
 struct Value {
   uint32_t type = 0;
@@ -105,14 +120,15 @@ class Cursor {
     return {};
   }
 
-  [[nodiscard]] tl::unexpected<base::Error> error(Code code, const std::string& text) const {
-    return base::fail(code, fmt::format("{}: {}", name_, text));
+  // `subject` may come from the file.
+  [[nodiscard]] tl::unexpected<base::Error> error(Code code, std::string_view subject, std::string_view text) const {
+    return base::fail(code, fmt::format("{}: {}: {}", name_, printable(subject), text), printable(subject));
   }
 
  private:
   [[nodiscard]] tl::unexpected<base::Error> truncated(std::string_view what, uint64_t needed) const {
-    return error(Code::kCorrupt, fmt::format("{}: expected {} more bytes at offset {}, found {} (file truncated?)",
-                                             what, needed, at_, left()));
+    return error(Code::kCorrupt, what,
+                 fmt::format("expected {} more bytes at offset {}, found {} (file truncated?)", needed, at_, left()));
   }
 
   std::span<const std::byte> bytes_;
@@ -129,21 +145,21 @@ class GgufFile final : public Gguf {
     Cursor cursor(bytes_, name_);
     TRY(const uint32_t magic, cursor.read<uint32_t>("magic"));
     if (magic != kMagic)
-      return cursor.error(Code::kCorrupt,
-                          fmt::format("magic: expected \"GGUF\", found 0x{:08x}; is this a GGUF file?", magic));
+      return cursor.error(Code::kCorrupt, "magic",
+                          fmt::format("expected \"GGUF\", found 0x{:08x}; is this a GGUF file?", magic));
     TRY(version_, cursor.read<uint32_t>("version"));
     if (version_ != 2 && version_ != 3)
-      return cursor.error(Code::kUnsupported,
-                          fmt::format("version: expected 2 or 3 (little-endian), found {}", version_));
+      return cursor.error(Code::kUnsupported, "version",
+                          fmt::format("expected 2 or 3 (little-endian), found {}", version_));
     TRY(const uint64_t tensor_count, cursor.read<uint64_t>("tensor count"));
     TRY(const uint64_t key_count, cursor.read<uint64_t>("metadata count"));
     // Smallest possible entries: a key is 8 + 4 + 1 bytes, a tensor 8 + 4 + 4 + 8.
     if (key_count > cursor.left() / 13)
-      return cursor.error(Code::kCorrupt,
-                          fmt::format("metadata count: expected at most {}, found {}", cursor.left() / 13, key_count));
+      return cursor.error(Code::kCorrupt, "metadata count",
+                          fmt::format("expected at most {}, found {}", cursor.left() / 13, key_count));
     if (tensor_count > cursor.left() / 24)
-      return cursor.error(Code::kCorrupt,
-                          fmt::format("tensor count: expected at most {}, found {}", cursor.left() / 24, tensor_count));
+      return cursor.error(Code::kCorrupt, "tensor count",
+                          fmt::format("expected at most {}, found {}", cursor.left() / 24, tensor_count));
     for (uint64_t i = 0; i < key_count; ++i) TRY_STATUS(parse_key(cursor, i));
     TRY(const uint64_t alignment, read_alignment(cursor));
     std::vector<uint64_t> offsets;
@@ -189,7 +205,9 @@ class GgufFile final : public Gguf {
   [[nodiscard]] Result<bool> get_bool(std::string_view key) const override {
     TRY(const Value value, find_value(key));
     if (value.type != kBool) return wrong(key, "bool", value_name(value.type));
-    return base::load_le<uint8_t>(at(value.offset)) != 0;
+    const auto byte = base::load_le<uint8_t>(at(value.offset));
+    if (byte > 1) return wrong(key, "0 or 1", fmt::format("{}", byte));
+    return byte == 1;
   }
 
   [[nodiscard]] Result<std::string_view> get_string(std::string_view key) const override {
@@ -242,14 +260,17 @@ class GgufFile final : public Gguf {
 
   [[nodiscard]] tl::unexpected<base::Error> wrong(std::string_view key, std::string_view expected,
                                                   std::string_view found) const {
-    return base::fail(Code::kCorrupt, fmt::format("{}: {}: expected {}, found {}", name_, key, expected, found));
+    return base::fail(Code::kCorrupt,
+                      fmt::format("{}: {}: expected {}, found {}", name_, printable(key), expected, found),
+                      printable(key));
   }
 
   [[nodiscard]] Result<Value> find_value(std::string_view key) const {
     const auto it = values_.find(key);
     if (it == values_.end())
       return base::fail(Code::kNotFound,
-                        fmt::format("{}: metadata {}: expected in the file, found nothing", name_, key));
+                        fmt::format("{}: {}: expected in the metadata, found nothing", name_, printable(key)),
+                        printable(key));
     return it->second;
   }
 
@@ -289,8 +310,9 @@ class GgufFile final : public Gguf {
 
   Status skip_value(Cursor& cursor, uint32_t type, std::string_view key, Value* value, int depth) {
     if (type >= kValueTypes)
-      return cursor.error(Code::kCorrupt, fmt::format("{}: expected a value type below {}, found {}", key,
-                                                      static_cast<uint32_t>(kValueTypes), type));
+      return cursor.error(
+          Code::kCorrupt, key,
+          fmt::format("expected a value type below {}, found {}", static_cast<uint32_t>(kValueTypes), type));
     if (type == kString) {
       TRY(const std::string_view text, cursor.read_string(key));
       (void)text;
@@ -298,17 +320,19 @@ class GgufFile final : public Gguf {
     }
     if (type != kArray) return cursor.skip(value_bytes(type), key);
     if (depth >= kMaxArrayDepth)
-      return cursor.error(Code::kCorrupt,
-                          fmt::format("{}: expected arrays at most {} deep, found more", key, kMaxArrayDepth));
+      return cursor.error(Code::kCorrupt, key,
+                          fmt::format("expected arrays at most {} deep, found more", kMaxArrayDepth));
     TRY(const uint32_t element, cursor.read<uint32_t>(key));
     TRY(const uint64_t count, cursor.read<uint64_t>(key));
     if (element >= kValueTypes)
-      return cursor.error(Code::kCorrupt, fmt::format("{}: expected an element type below {}, found {}", key,
-                                                      static_cast<uint32_t>(kValueTypes), element));
+      return cursor.error(
+          Code::kCorrupt, key,
+          fmt::format("expected an element type below {}, found {}", static_cast<uint32_t>(kValueTypes), element));
     const size_t least = element == kString ? 8 : element == kArray ? 12 : value_bytes(element);
     if (count > cursor.left() / least)
-      return cursor.error(Code::kCorrupt, fmt::format("{}: expected at most {} elements in the bytes left, found {}",
-                                                      key, cursor.left() / least, count));
+      return cursor.error(
+          Code::kCorrupt, key,
+          fmt::format("expected at most {} elements in the bytes left, found {}", cursor.left() / least, count));
     if (value != nullptr) *value = {kArray, element, count, cursor.offset()};
     if (value_bytes(element) != 0) return cursor.skip(count * value_bytes(element), key);
     for (uint64_t i = 0; i < count; ++i) TRY_STATUS(skip_value(cursor, element, key, nullptr, depth + 1));
@@ -318,13 +342,13 @@ class GgufFile final : public Gguf {
   Status parse_key(Cursor& cursor, uint64_t index) {
     TRY(const std::string_view key, cursor.read_string(fmt::format("metadata key {}", index)));
     if (key.empty() || key.size() > 65535)
-      return cursor.error(Code::kCorrupt,
-                          fmt::format("metadata key {}: expected 1 to 65535 bytes, found {}", index, key.size()));
+      return cursor.error(Code::kCorrupt, fmt::format("metadata key {}", index),
+                          fmt::format("expected 1 to 65535 bytes, found {}", key.size()));
     TRY(const uint32_t type, cursor.read<uint32_t>(key));
     Value value{type, 0, 0, cursor.offset()};
     TRY_STATUS(skip_value(cursor, type, key, &value, 0));
     if (!values_.emplace(key, value).second)
-      return cursor.error(Code::kCorrupt, fmt::format("metadata {}: expected once, found twice", key));
+      return cursor.error(Code::kCorrupt, key, "expected once in the metadata, found twice");
     key_order_.push_back(key);
     return {};
   }
@@ -333,20 +357,20 @@ class GgufFile final : public Gguf {
     if (!has("general.alignment")) return kDefaultAlignment;
     TRY(const uint64_t alignment, get_uint("general.alignment"));
     if (alignment == 0 || (alignment & (alignment - 1)) != 0 || alignment > 65536)
-      return cursor.error(Code::kCorrupt,
-                          fmt::format("general.alignment: expected a power of two up to 65536, found {}", alignment));
+      return cursor.error(Code::kCorrupt, "general.alignment",
+                          fmt::format("expected a power of two up to 65536, found {}", alignment));
     return alignment;
   }
 
   Status parse_tensor(Cursor& cursor, uint64_t index, uint64_t alignment, std::vector<uint64_t>* offsets) {
     TRY(const std::string_view name, cursor.read_string(fmt::format("name of tensor {}", index)));
     if (name.empty() || name.size() > kMaxNameBytes)
-      return cursor.error(Code::kCorrupt, fmt::format("name of tensor {}: expected 1 to {} bytes, found {}", index,
-                                                      kMaxNameBytes, name.size()));
+      return cursor.error(Code::kCorrupt, fmt::format("name of tensor {}", index),
+                          fmt::format("expected 1 to {} bytes, found {}", kMaxNameBytes, name.size()));
     TRY(const uint32_t dimensions, cursor.read<uint32_t>(name));
     if (dimensions == 0 || dimensions > kMaxDimensions)
-      return cursor.error(Code::kCorrupt,
-                          fmt::format("{}: expected 1 to {} dimensions, found {}", name, kMaxDimensions, dimensions));
+      return cursor.error(Code::kCorrupt, name,
+                          fmt::format("expected 1 to {} dimensions, found {}", kMaxDimensions, dimensions));
     TensorInfo info;
     info.name = name;
     info.shape.resize(dimensions);
@@ -356,30 +380,29 @@ class GgufFile final : public Gguf {
       if (extent == 0 || extent > static_cast<uint64_t>(std::numeric_limits<int32_t>::max()) ||
           !base::checked_mul(elements, extent, &elements))
         return cursor.error(
-            Code::kCorrupt,
-            fmt::format("{}: dimension {}: expected 1 to 2^31-1 and a product below 2^64, found {}", name, d, extent));
+            Code::kCorrupt, name,
+            fmt::format("dimension {}: expected 1 to 2^31-1 and a product below 2^64, found {}", d, extent));
       info.shape[dimensions - 1 - d] = extent;
     }
     TRY(const uint32_t type, cursor.read<uint32_t>(name));
     const auto* geometry = base::find_geometry(type);
     if (geometry == nullptr) {
       std::string known;
-      for (const auto& g : base::kTensorGeometries)
-        known += fmt::format("{}{}={}", known.empty() ? "" : ", ", g.name, static_cast<uint32_t>(g.type));
-      return cursor.error(Code::kUnsupported,
-                          fmt::format("{}: expected a tensor type among {}, found {}", name, known, type));
+      for (const auto& g : base::kTensorGeometries) known += fmt::format("{}{}", known.empty() ? "" : ", ", g.name);
+      return cursor.error(Code::kUnsupported, name,
+                          fmt::format("expected a tensor type among {}, found {}", known, foreign_type_name(type)));
     }
     TRY(const uint64_t offset, cursor.read<uint64_t>(name));
     if (info.shape.back() % geometry->block_weights != 0)
-      return cursor.error(Code::kCorrupt,
-                          fmt::format("{}: expected rows of a multiple of {} weights for {}, found {}", name,
+      return cursor.error(Code::kCorrupt, name,
+                          fmt::format("expected rows of a multiple of {} weights for {}, found {}",
                                       geometry->block_weights, geometry->name, info.shape.back()));
     uint64_t bytes = 0;
     if (!base::checked_mul(elements / geometry->block_weights, geometry->block_bytes, &bytes))
-      return cursor.error(Code::kCorrupt, fmt::format("{}: size overflows", name));
+      return cursor.error(Code::kCorrupt, name, "expected a size below 2^64 bytes, found more");
     if (offset % alignment != 0)
-      return cursor.error(Code::kCorrupt,
-                          fmt::format("{}: offset: expected a multiple of {}, found {}", name, alignment, offset));
+      return cursor.error(Code::kCorrupt, name,
+                          fmt::format("offset: expected a multiple of {}, found {}", alignment, offset));
     info.type = geometry->type;
     info.bytes = {static_cast<const std::byte*>(nullptr), 0};
     sizes_.push_back(bytes);
@@ -396,12 +419,29 @@ class GgufFile final : public Gguf {
       if (!base::checked_add(data, offsets[i], &begin) || !base::checked_add(begin, sizes_[i], &end) ||
           end > bytes_.size())
         return cursor.error(
-            Code::kCorrupt,
-            fmt::format("{}: expected {} bytes at offset {} inside the file, found a file of {} bytes (truncated?)",
-                        tensors_[i].name, sizes_[i], data + offsets[i], bytes_.size()));
+            Code::kCorrupt, tensors_[i].name,
+            fmt::format("expected {} bytes at offset {} of the data, found a file of {} bytes, {} before the data "
+                        "(truncated?)",
+                        sizes_[i], offsets[i], bytes_.size(), data));
       tensors_[i].bytes = bytes_.subspan(begin, sizes_[i]);
       if (!tensor_index_.emplace(tensors_[i].name, i).second)
-        return cursor.error(Code::kCorrupt, fmt::format("{}: expected once, found twice", tensors_[i].name));
+        return cursor.error(Code::kCorrupt, tensors_[i].name, "expected once, found twice");
+    }
+    return check_overlap(cursor);
+  }
+
+  [[nodiscard]] Status check_overlap(const Cursor& cursor) const {
+    std::vector<const TensorInfo*> in_order;
+    in_order.reserve(tensors_.size());
+    for (const auto& tensor : tensors_) in_order.push_back(&tensor);
+    std::sort(in_order.begin(), in_order.end(),
+              [](const auto* a, const auto* b) { return a->bytes.data() < b->bytes.data(); });
+    for (size_t i = 1; i < in_order.size(); ++i) {
+      const auto previous = in_order[i - 1]->bytes;
+      if (in_order[i]->bytes.data() < previous.data() + previous.size())
+        return cursor.error(
+            Code::kCorrupt, in_order[i]->name,
+            fmt::format("expected data of its own, found an overlap with {}", printable(in_order[i - 1]->name)));
     }
     return {};
   }

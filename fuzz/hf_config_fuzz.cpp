@@ -1,0 +1,11 @@
+// Any bytes as config.json and generation_config.json: no crash, and whatever is taken keeps its promises
+// (tests/formats/probe.h).
+#include <cstddef>
+#include <cstdint>
+
+#include "formats/probe.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  concerto::formats::test::probe_hf_config({reinterpret_cast<const std::byte*>(data), size});
+  return 0;
+}
