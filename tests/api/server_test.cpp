@@ -373,7 +373,10 @@ TEST_F(ApiServerTest, ServesPagesWithAPolicy) {
   const auto page = call("GET", "/");
   EXPECT_EQ(page.status, 200);
   EXPECT_EQ(page.body, "<!doctype html>");
-  EXPECT_THAT(header(page, "content-security-policy"), StartsWith("default-src 'self'"));
+  const std::string policy = header(page, "content-security-policy");
+  EXPECT_THAT(policy, StartsWith("default-src 'none'"));
+  EXPECT_THAT(policy, HasSubstr("require-trusted-types-for 'script'; trusted-types 'none'"));
+  EXPECT_THAT(policy, Not(HasSubstr("unsafe")));
   EXPECT_EQ(header(page, "x-content-type-options"), "nosniff");
   const auto zipped = call("GET", "/", {}, {{"Accept-Encoding", "br, gzip"}});
   EXPECT_EQ(zipped.body, "GZ");

@@ -189,6 +189,29 @@ test("hostile Markdown is inert", () =>
     assert.equal(await page.evaluate(() => window.__xss), undefined);
   }));
 
+test("the page's policy: no HTML from text, no foreign address, no style or script in place", () =>
+  onPage({ allowed: ["Content Security Policy", "TrustedHTML"] }, async (page) => {
+    const tried = await page.evaluate(async () => {
+      const outcome = async (act) => {
+        try {
+          await act();
+          return "done";
+        } catch (error) {
+          return error.name;
+        }
+      };
+      const style = document.createElement("style");
+      style.textContent = "body { outline: 3px solid red }";
+      document.head.append(style);
+      return {
+        html: await outcome(() => (document.body.innerHTML = "<b>x</b>")),
+        fetch: await outcome(() => fetch("http://127.0.0.1:9/")),
+        outline: getComputedStyle(document.body).outlineStyle,
+      };
+    });
+    assert.deepEqual(tried, { html: "TypeError", fetch: "TypeError", outline: "none" });
+  }));
+
 test("history that somebody tampered with is inert too", () =>
   onPage({}, async (page) => {
     await page.evaluate(() => {
