@@ -28,7 +28,9 @@ class Backend {
   [[nodiscard]] virtual Capabilities capabilities() const = 0;
   // Prompt tokens of the request with this tier's own template; kUnsupported when the backend can't know.
   [[nodiscard]] virtual base::Result<int> count_tokens(const ChatRequest& request) const = 0;
-  // Starts answering. An error at once is delivered through the sink too.
+  // Starts answering. An error at once is delivered through the sink too, inside of the call. `cancel` belongs to this
+  // call alone: a backend may set it itself, to stop what works for it. A sink that is let go of without an End or an
+  // Error counts as a failure. Must not wait for the answer; may take milliseconds.
   virtual void start(const ChatRequest& request, const Handover& handover, BackendSink sink,
                      base::CancelToken cancel) = 0;
   // "sha256:..." of the weights, or the upstream's model id: for the decision record.

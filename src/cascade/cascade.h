@@ -23,7 +23,9 @@ namespace concerto::cascade {
 // One tier that was tried (or skipped) for a request, in order.
 struct Attempt {
   std::string tier;
-  std::string outcome;  // "answered", "low_confidence", "skipped:keyword", "error:timeout", ...
+  // "answered"; "low_confidence"; "empty": it ended without a word; "refused": by its content filter;
+  // "skipped:keyword", "skipped:context", "skipped:images", "skipped:tools"; "error:" and the name of a base::Code.
+  std::string outcome;
   std::optional<double> confidence;
   Usage usage;
   double ms = 0;
@@ -32,7 +34,10 @@ struct Attempt {
 // Who answers and why: sent once, before the first Delta; final fields are completed in CascadeEnd.
 struct Decision {
   std::string tier;
-  std::string reason;  // "confident", "only_tier", "keyword:合同", "low_confidence", "upstream_error", ...
+  // Why this tier: the first that could take it was "confident", "unscored" (it tells no probabilities) or the
+  // "only_tier"; or why it went past the tier before: "keyword:合同", "needs:context", "low_confidence", "empty",
+  // "refused", "error:timeout", ...; or the client "requested" that tier.
+  std::string reason;
   std::optional<double> confidence;  // of the tier that answers, when it has one
   bool calibrated = false;
   std::string case_id;  // set when people must answer
@@ -62,7 +67,8 @@ struct CascadeOptions {
   std::vector<std::string> keyword_exceptions;  // besides the built-in ones: "集合同步"
 };
 
-// Thread-safe; outlives its requests. The tiers' backends must outlive what they were asked to do.
+// Thread-safe. The timers and the clock must outlive the cascade and its backends. To close down: destroy the cascade
+// (requests under way end, none goes on to a next tier), then the backends, then the timers.
 class Cascade {
  public:
   // kInvalidArgument: no tier, two of one name, a threshold outside [0, 1], an empty keyword.
