@@ -268,6 +268,20 @@ test("edit and send again, regenerate", () =>
     assert.equal(await page.locator(".answer").count(), 1);
   }));
 
+test("code is copied as it is", () =>
+  onPage({ permissions: ["clipboard-read", "clipboard-write"] }, async (page) => {
+    await choose(page, "scripted");
+    await ask(page, "hostile");
+    await finished(page);
+    await page.locator("figure.code .copy").click();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), '<svg onload="window.__xss=1"></svg>');
+    await page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+    await page.locator(".bubble").hover();
+    await page.locator(".question .copy").click();
+    await page.waitForFunction(() => document.querySelector('.question [aria-label="Copied"]'));
+    assert.equal(await page.locator("textarea").count(), 1);
+  }));
+
 test("light, dark, as the system: kept, and without a word of style in the page", () =>
   onPage({ colorScheme: "dark" }, async (page) => {
     const theme = () => page.getAttribute("html", "data-theme");

@@ -3,9 +3,14 @@ import { t } from "../i18n/index.js";
 import { announce } from "../state/announce.js";
 import { Icon } from "./icons.jsx";
 
-// The clipboard's own interface exists only on https and on localhost; a selection works everywhere.
+// The clipboard's own interface exists only on https and on localhost, and may be refused; a selection works everywhere.
 async function copy(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  try {
+    await navigator.clipboard.writeText(text);
+    return;
+  } catch {
+    // As below.
+  }
   const field = document.createElement("textarea");
   field.value = text;
   field.className = "hidden";
@@ -13,7 +18,6 @@ async function copy(text) {
   field.select();
   document.execCommand("copy");
   field.remove();
-  return undefined;
 }
 
 export function CopyButton({ text, label }) {
