@@ -178,3 +178,96 @@ pub fn tojson(state: &mut State, value: &Value, positional: Rest<Value>, named: 
     write(state, value, &style, 0, &mut out)?;
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minijinja::{context, Environment};
+
+    /// The texts are Python's repr of the same floats.
+    #[test]
+    fn floats_are_written_as_python_writes_them() {
+        for (expected, value) in [
+            ("0.0", 0.0f64),
+            ("-0.0", -0.0f64),
+            ("1.0", 1.0f64),
+            ("-1.5", -1.5f64),
+            ("0.1", 0.1f64),
+            ("0.0001", 0.0001f64),
+            ("9.999e-05", 9.999e-05f64),
+            ("1e-05", 1e-05f64),
+            ("1000000000000000.0", 1000000000000000.0f64),
+            ("1e+16", 1e+16f64),
+            ("1.2345678901234568e+17", 1.2345678901234568e+17f64),
+            ("1.7976931348623157e+308", 1.7976931348623157e+308f64),
+            ("5e-324", 5e-324f64),
+            ("9007199254740992.0", 9007199254740992.0f64),
+            ("0.30000000000000004", 0.30000000000000004f64),
+            ("0.3333333333333333", 0.3333333333333333f64),
+            ("-2.5e-10", -2.5e-10f64),
+            ("1e+22", 1e+22f64),
+            ("1e+23", 1e+23f64),
+        ] {
+            assert_eq!(float_text(value), expected);
+        }
+        assert_eq!(float_text(f64::NAN), "NaN");
+        assert_eq!(float_text(f64::NEG_INFINITY), "-Infinity");
+    }
+
+    fn render(call: &str, json: &str) -> String {
+        let mut environment = Environment::new();
+        environment.add_filter("tojson", tojson);
+        let value: Value = serde_json::from_str(json).unwrap();
+        let source = format!("{{{{ v | {call} }}}}");
+        match environment.render_str(&source, context! { v => value }) {
+            Ok(text) => text,
+            Err(error) => format!("error: {error}"),
+        }
+    }
+
+    /// Each expected text is what Python's json.dumps gives for the same arguments.
+    #[test]
+    fn layouts_are_those_of_json_dumps() {
+        for (call, json, expected) in [
+            ("tojson", "{\"b\": [1, 2.5, null, true], \"a\": \"中<>&'\\u0001\\u007f\\n\"}", "{\"b\": [1, 2.5, null, true], \"a\": \"中<>&'\\u0001\u{7f}\\n\"}"),
+            ("tojson(indent=2)", "{\"b\": [1, 2.5, null, true], \"a\": \"中<>&'\\u0001\\u007f\\n\"}", "{\n  \"b\": [\n    1,\n    2.5,\n    null,\n    true\n  ],\n  \"a\": \"中<>&'\\u0001\u{7f}\\n\"\n}"),
+            ("tojson(ensure_ascii=true)", "{\"b\": [1, 2.5, null, true], \"a\": \"中<>&'\\u0001\\u007f\\n\"}", "{\"b\": [1, 2.5, null, true], \"a\": \"\\u4e2d<>&'\\u0001\\u007f\\n\"}"),
+            ("tojson(sort_keys=true)", "{\"b\": [1, 2.5, null, true], \"a\": \"中<>&'\\u0001\\u007f\\n\"}", "{\"a\": \"中<>&'\\u0001\u{7f}\\n\", \"b\": [1, 2.5, null, true]}"),
+            ("tojson(separators=[',', ':'])", "{\"b\": [1, 2.5, null, true], \"a\": \"中<>&'\\u0001\\u007f\\n\"}", "{\"b\":[1,2.5,null,true],\"a\":\"中<>&'\\u0001\u{7f}\\n\"}"),
+            ("tojson(false, 1)", "{\"b\": [1, 2.5, null, true], \"a\": \"中<>&'\\u0001\\u007f\\n\"}", "{\n \"b\": [\n  1,\n  2.5,\n  null,\n  true\n ],\n \"a\": \"中<>&'\\u0001\u{7f}\\n\"\n}"),
+            ("tojson", "[]", "[]"),
+            ("tojson(indent=2)", "[]", "[]"),
+            ("tojson(ensure_ascii=true)", "[]", "[]"),
+            ("tojson(sort_keys=true)", "[]", "[]"),
+            ("tojson(separators=[',', ':'])", "[]", "[]"),
+            ("tojson(false, 1)", "[]", "[]"),
+            ("tojson", "{}", "{}"),
+            ("tojson(indent=2)", "{}", "{}"),
+            ("tojson(ensure_ascii=true)", "{}", "{}"),
+            ("tojson(sort_keys=true)", "{}", "{}"),
+            ("tojson(separators=[',', ':'])", "{}", "{}"),
+            ("tojson(false, 1)", "{}", "{}"),
+            ("tojson", "[{}, [], [[]]]", "[{}, [], [[]]]"),
+            ("tojson(indent=2)", "[{}, [], [[]]]", "[\n  {},\n  [],\n  [\n    []\n  ]\n]"),
+            ("tojson(ensure_ascii=true)", "[{}, [], [[]]]", "[{}, [], [[]]]"),
+            ("tojson(sort_keys=true)", "[{}, [], [[]]]", "[{}, [], [[]]]"),
+            ("tojson(separators=[',', ':'])", "[{}, [], [[]]]", "[{},[],[[]]]"),
+            ("tojson(false, 1)", "[{}, [], [[]]]", "[\n {},\n [],\n [\n  []\n ]\n]"),
+            ("tojson", "\"\\ud83d\\ude00 \\u2028\"", "\"😀 \u{2028}\""),
+            ("tojson(indent=2)", "\"\\ud83d\\ude00 \\u2028\"", "\"😀 \u{2028}\""),
+            ("tojson(ensure_ascii=true)", "\"\\ud83d\\ude00 \\u2028\"", "\"\\ud83d\\ude00 \\u2028\""),
+            ("tojson(sort_keys=true)", "\"\\ud83d\\ude00 \\u2028\"", "\"😀 \u{2028}\""),
+            ("tojson(separators=[',', ':'])", "\"\\ud83d\\ude00 \\u2028\"", "\"😀 \u{2028}\""),
+            ("tojson(false, 1)", "\"\\ud83d\\ude00 \\u2028\"", "\"😀 \u{2028}\""),
+        ] {
+            assert_eq!(render(call, json), expected, "{call} of {json}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused() {
+        assert!(render("tojson(nosuch=1)", "1").starts_with("error: "));
+        assert!(render("tojson(separators=[1])", "1").starts_with("error: "));
+        assert!(render("tojson(1, 2, 3, 4, 5)", "1").starts_with("error: "));
+    }
+}
