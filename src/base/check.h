@@ -6,7 +6,7 @@ namespace concerto::base {
 [[noreturn]] void check_failed(const char* expression, const char* file, int line) noexcept;
 }  // namespace concerto::base
 
-#define CHECK(condition)                                                        \
-  do {                                                                          \
+#define CHECK(condition)                                                              \
+  do {                                                                                \
     if (!(condition)) ::concerto::base::check_failed(#condition, __FILE__, __LINE__); \
   } while (0)

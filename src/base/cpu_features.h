@@ -6,9 +6,9 @@
 namespace concerto::base {
 
 struct CpuFeatures {
-  bool avx2 = false;         // AVX2 + FMA + F16C
-  bool avx_vnni = false;     // 256-bit vpdpbusd without AVX-512
-  bool avx512 = false;       // AVX-512 F+BW+DQ+VL
+  bool avx2 = false;      // AVX2 + FMA + F16C
+  bool avx_vnni = false;  // 256-bit vpdpbusd without AVX-512
+  bool avx512 = false;    // AVX-512 F+BW+DQ+VL
   bool avx512_vnni = false;
   bool avx512_vbmi = false;
   bool avx512_bf16 = false;

@@ -1,10 +1,10 @@
 // Log: one line per event on stderr, "time level message key=value ...". Thread-safe. Never prints prompts or answers.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <string>
 #include <string_view>
-
-#include <fmt/format.h>
 
 namespace concerto::base {
 

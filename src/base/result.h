@@ -1,16 +1,15 @@
 // Result and Error: how every fallible call of Concerto reports.
 //
 // A function that can fail because of input, files, the network or the machine returns Result<T>; it never throws and
-// never aborts. `code` comes from the closed list below (api/error_map.h turns it into an HTTP status and an OpenAI error
-// type); `message` is for a person and names subject, place, expected and found, e.g.
+// never aborts. `code` comes from the closed list below (api/error_map.h turns it into an HTTP status and an OpenAI
+// error type); `message` is for a person and names subject, place, expected and found, e.g.
 //   "model.gguf: blk.3.attn_q.weight: expected [1536, 1536], found [1536, 1024]".
 #pragma once
 
 #include <string>
 #include <string_view>
-#include <utility>
-
 #include <tl/expected.hpp>
+#include <utility>
 
 namespace concerto::base {
 
@@ -53,15 +52,16 @@ inline tl::unexpected<Error> fail(Code code, std::string message, std::string pa
 
 }  // namespace concerto::base
 
-// Early return on error: `TRY(auto x, open(path));` declares x or returns the error. Usable in functions returning Result.
+// Early return on error: `TRY(auto x, open(path));` declares x or returns the error. Usable in functions returning
+// Result.
 #define CONCERTO_CONCAT_(a, b) a##b
 #define CONCERTO_CONCAT(a, b) CONCERTO_CONCAT_(a, b)
-#define CONCERTO_TRY_(tmp, decl, expr)                               \
-  auto tmp = (expr);                                                 \
-  if (!tmp) return tl::make_unexpected(std::move(tmp).error());      \
+#define CONCERTO_TRY_(tmp, decl, expr)                          \
+  auto tmp = (expr);                                            \
+  if (!tmp) return tl::make_unexpected(std::move(tmp).error()); \
   decl = std::move(*tmp)
 #define TRY(decl, expr) CONCERTO_TRY_(CONCERTO_CONCAT(try_, __COUNTER__), decl, expr)
-#define TRY_STATUS(expr)                                                                      \
-  do {                                                                                        \
+#define TRY_STATUS(expr)                                                                       \
+  do {                                                                                         \
     if (auto try_status = (expr); !try_status) return tl::make_unexpected(try_status.error()); \
   } while (0)

@@ -31,10 +31,10 @@ struct TensorGeometry {
 };
 
 inline constexpr TensorGeometry kTensorGeometries[] = {
-    {TensorType::kF32, "F32", 1, 4},        {TensorType::kF16, "F16", 1, 2},        {TensorType::kBF16, "BF16", 1, 2},
-    {TensorType::kQ4_0, "Q4_0", 32, 18},    {TensorType::kQ4_1, "Q4_1", 32, 20},    {TensorType::kQ5_0, "Q5_0", 32, 22},
-    {TensorType::kQ5_1, "Q5_1", 32, 24},    {TensorType::kQ8_0, "Q8_0", 32, 34},    {TensorType::kQ4_K, "Q4_K", 256, 144},
-    {TensorType::kQ5_K, "Q5_K", 256, 176},  {TensorType::kQ6_K, "Q6_K", 256, 210},
+    {TensorType::kF32, "F32", 1, 4},       {TensorType::kF16, "F16", 1, 2},       {TensorType::kBF16, "BF16", 1, 2},
+    {TensorType::kQ4_0, "Q4_0", 32, 18},   {TensorType::kQ4_1, "Q4_1", 32, 20},   {TensorType::kQ5_0, "Q5_0", 32, 22},
+    {TensorType::kQ5_1, "Q5_1", 32, 24},   {TensorType::kQ8_0, "Q8_0", 32, 34},   {TensorType::kQ4_K, "Q4_K", 256, 144},
+    {TensorType::kQ5_K, "Q5_K", 256, 176}, {TensorType::kQ6_K, "Q6_K", 256, 210},
 };
 
 // nullptr for an id this build does not know.
@@ -44,6 +44,8 @@ constexpr const TensorGeometry* find_geometry(uint32_t ggml_type) noexcept {
   }
   return nullptr;
 }
-constexpr const TensorGeometry& geometry(TensorType type) noexcept { return *find_geometry(static_cast<uint32_t>(type)); }
+constexpr const TensorGeometry& geometry(TensorType type) noexcept {
+  return *find_geometry(static_cast<uint32_t>(type));
+}
 
 }  // namespace concerto::base

@@ -66,7 +66,9 @@ void ThreadPool::run_erased(Job job, void* context) {
   running_.store(size_ - 1, std::memory_order_relaxed);
   generation_.fetch_add(1);  // seq_cst: ordered against a worker's sleeping_ increment
   if (sleeping_.load() > 0) {
-    { const std::lock_guard lock(mutex_); }  // a worker between its check and its wait holds the mutex
+    {
+      const std::lock_guard lock(mutex_);
+    }  // a worker between its check and its wait holds the mutex
     wake_.notify_all();
   }
   job(context, 0);

@@ -4,8 +4,8 @@ namespace concerto::base {
 namespace {
 
 struct Step {
-  size_t bytes;      // bytes consumed: the sequence, or the maximal invalid subpart
-  char32_t point;    // the code point, valid only when status is kGood
+  size_t bytes;    // bytes consumed: the sequence, or the maximal invalid subpart
+  char32_t point;  // the code point, valid only when status is kGood
   enum { kGood, kBad, kCut } status;
 };
 
