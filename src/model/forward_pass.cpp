@@ -41,7 +41,7 @@ Activations rows_of(const Activations& x, int begin, int end) noexcept {
   part.q += first * stride;
   part.scales += first * static_cast<size_t>(Activations::blocks(x.cols));
   part.sums += sum;
-  part.sums16 += sum * 2;
+  part.offsets16 += sum * 2;
   part.neg_sums += sum;
   part.float_sums += sum;
   return part;
