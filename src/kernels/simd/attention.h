@@ -14,7 +14,8 @@
 
 namespace concerto::kernels::simd {
 
-inline constexpr int kTileRows = 32;
+inline constexpr int kTileRows = 24;  // a multiple of kRows
+inline constexpr int kRowLanes = (kTileRows + 15) / 16 * 16;
 inline constexpr int kMaxHeadDim = 256;
 
 template <class P>
@@ -23,11 +24,11 @@ struct AttentionTile {
   alignas(64) typename P::Row w[kTileRows][kKvBlockTokens];
   alignas(64) float s[kTileRows][kKvBlockTokens];
   alignas(64) float o[kTileRows][kMaxHeadDim];
-  alignas(64) float m[kTileRows];
-  alignas(64) float l[kTileRows];
-  alignas(64) float c[kTileRows];
-  alignas(64) float block_max[kTileRows];
-  alignas(64) float block_sum[kTileRows];
+  alignas(64) float m[kRowLanes];
+  alignas(64) float l[kRowLanes];
+  alignas(64) float c[kRowLanes];
+  alignas(64) float block_max[kRowLanes];
+  alignas(64) float block_sum[kRowLanes];
   int visible[kTileRows];  // positions that the row sees
   int rows;
 };
@@ -205,7 +206,7 @@ void attention_tile(const AttentionJob& job, int first_row, AttentionTile<P>& t)
 template <class P>
 void attention(const AttentionJob& job) noexcept {
   AttentionTile<P> t;
-  for (int r = 0; r < kTileRows; ++r) t.m[r] = t.l[r] = t.block_max[r] = t.block_sum[r] = 0;  // lanes without a row
+  for (int r = 0; r < kRowLanes; ++r) t.m[r] = t.l[r] = t.block_max[r] = t.block_sum[r] = 0;  // lanes without a row
   const int rows = job.queries * job.group;
   for (int row = 0; row < rows; row += kTileRows) {
     t.rows = rows - row < kTileRows ? rows - row : kTileRows;

@@ -12,7 +12,7 @@ namespace concerto::kernels::simd {
 template <class W>
 CONCERTO_FORCE_INLINE typename W::F exp_lanes(typename W::F x) noexcept {
   using F = typename W::F;
-  const F magic = W::set(kRoundMagic);
+  const F magic = W::set(kRoundMagic);  // fused with the product, as exp_f32 says: not round_even of a rounded product
   const F n = W::sub_f(W::fma(x, W::set(kLog2E), magic), magic);
   F r = W::fma(n, W::set(-kLn2High), x);
   r = W::fma(n, W::set(-kLn2Low), r);
@@ -30,14 +30,13 @@ CONCERTO_FORCE_INLINE typename W::F exp_lanes(typename W::F x) noexcept {
 template <class W>
 CONCERTO_FORCE_INLINE typename W::F exp2_neg_lanes(typename W::F x) noexcept {
   using F = typename W::F;
-  const F magic = W::set(kRoundMagic);
-  const F n = W::sub_f(W::add_f(x, magic), magic);
+  const F n = W::round_even(x);
   const F f = W::sub_f(x, n);
   F p = W::fma(W::set(kExp2Poly[3]), f, W::set(kExp2Poly[2]));
   p = W::fma(p, f, W::set(kExp2Poly[1]));
   p = W::fma(p, f, W::set(kExp2Poly[0]));
   p = W::fma(p, f, W::set(1.0F));
-  return W::zero_below(W::times_pow2(p, n), x, W::set(kExp2Low));
+  return W::times_pow2_above(p, n, x, W::set(kExp2Low));
 }
 
 // One 32-column sub-block's quants, sums and what derives from them.
