@@ -177,7 +177,8 @@ struct KernelTable {
   // a' = fma(a, cos, -(b * sin)), b' = fma(a, sin, b * cos).
   void (*rope)(float* x, const float* cos, const float* sin, int heads, int head_dim, bool neox) noexcept;
 
-  // Writes one token's k and v [K] f32 of one kv head into its KV block at slot position % 64, as to_bf16 rounds.
+  // Writes one token's k and v [K] (a multiple of 16) f32 of one kv head into its KV block at slot position % 64, as
+  // to_bf16 rounds.
   void (*store_kv)(const float* k, const float* v, int head_dim, int slot, uint16_t* k_tile, uint16_t* v_tile) noexcept;
 
   void (*attention)(const AttentionJob& job) noexcept;

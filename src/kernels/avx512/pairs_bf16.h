@@ -27,7 +27,10 @@ struct PairsBf16 : Wide {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), b);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
   }
-  CONCERTO_FORCE_INLINE static Row row_value(uint16_t bf16) noexcept { return bf16; }
+  // 16 bf16 as row elements.
+  CONCERTO_FORCE_INLINE static void widen_row(Row* p, const uint16_t* bf16) noexcept {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bf16)));
+  }
 };
 
 }  // namespace concerto::kernels::avx512

@@ -83,6 +83,14 @@ struct Wide {
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(b, 16), _mm512_set1_epi32(1));
     return _mm512_add_epi32(_mm512_add_epi32(b, _mm512_set1_epi32(0x7FFF)), odd);
   }
+  // to_bf16 of math.h: 16 values to memory.
+  CONCERTO_FORCE_INLINE static void store_bf16(uint16_t* p, F v) noexcept {
+    const F a = _mm512_abs_ps(v);
+    const __mmask16 kept = _mm512_cmp_ps_mask(a, _mm512_set1_ps(kBf16Tiny), _CMP_GE_OQ);  // false for NaN
+    const F bounded = _mm512_max_ps(_mm512_min_ps(v, _mm512_set1_ps(kBf16Huge)), _mm512_set1_ps(-kBf16Huge));
+    const __m512i b = _mm512_maskz_srli_epi32(kept, bf16_bits(bounded), 16);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(b));
+  }
   // v >= 0, 0 or >= 2^-48: rounded to bf16, as float.
   CONCERTO_FORCE_INLINE static F round_bf16(F v) noexcept {
     return _mm512_castsi512_ps(_mm512_and_si512(bf16_bits(v), _mm512_set1_epi32(static_cast<int>(0xFFFF0000U))));
@@ -117,7 +125,11 @@ struct PairsFma : Wide {
     store_f(p, r);
     return r;
   }
-  CONCERTO_FORCE_INLINE static Row row_value(uint16_t bf16) noexcept { return bf16_to_float(bf16); }
+  // 16 bf16 as row elements.
+  CONCERTO_FORCE_INLINE static void widen_row(Row* p, const uint16_t* bf16) noexcept {
+    const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bf16));
+    store_f(p, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16)));
+  }
 };
 
 }  // namespace concerto::kernels::avx512

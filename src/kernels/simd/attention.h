@@ -180,8 +180,12 @@ void attention_tile(const AttentionJob& job, int first_row, AttentionTile<P>& t)
     const int token = (first_row + r) / job.group;
     const int head = (first_row + r) % job.group;
     const float* q = job.q + token * job.q_stride + static_cast<ptrdiff_t>(head) * dims;
-    for (int k = 0; k < dims; ++k) t.q[r][k] = P::row_value(to_bf16(q[k] * scale2));
-    for (int k = 0; k < dims; ++k) t.o[r][k] = 0;
+    for (int k = 0; k < dims; k += 16) {
+      alignas(32) uint16_t rounded[16];
+      P::store_bf16(rounded, P::mul_f(P::load_f(q + k), P::set(scale2)));
+      P::widen_row(t.q[r] + k, rounded);
+      P::store_f(t.o[r] + k, P::zero_f());
+    }
     t.m[r] = -__builtin_inff();
     t.l[r] = 0;
     t.visible[r] = job.first_position + token + 1;

@@ -163,11 +163,16 @@ template <class W>
 void store_kv(const float* k, const float* v, int head_dim, int slot, uint16_t* k_tile, uint16_t* v_tile) noexcept {
   uint16_t* k_out = k_tile + static_cast<ptrdiff_t>(slot) * 2;
   uint16_t* v_out = v_tile + static_cast<ptrdiff_t>(slot / 2) * head_dim * 2 + slot % 2;
-  for (int d = 0; d < head_dim; d += 2) {
-    k_out[d * kKvBlockTokens] = to_bf16(k[d]);
-    k_out[d * kKvBlockTokens + 1] = to_bf16(k[d + 1]);
-    v_out[d * 2] = to_bf16(v[d]);
-    v_out[d * 2 + 2] = to_bf16(v[d + 1]);
+  for (int d = 0; d < head_dim; d += 16) {
+    alignas(32) uint16_t kb[16];
+    alignas(32) uint16_t vb[16];
+    W::store_bf16(kb, W::load_f(k + d));
+    W::store_bf16(vb, W::load_f(v + d));
+    for (int i = 0; i < 16; i += 2) {
+      k_out[(d + i) * kKvBlockTokens] = kb[i];
+      k_out[(d + i) * kKvBlockTokens + 1] = kb[i + 1];
+    }
+    for (int i = 0; i < 16; ++i) v_out[(d + i) * 2] = vb[i];
   }
 }
 
