@@ -42,13 +42,12 @@ base::Result<Arena> Arena::allocate(size_t bytes, std::string_view subject) {
   if (raw == MAP_FAILED)
     return base::fail(base::Code::kOutOfMemory,
                       fmt::format("{}: weights need {} MiB: {}", subject, bytes >> 20, std::strerror(errno)));
-  const auto start = reinterpret_cast<uintptr_t>(raw);
-  const uintptr_t aligned = (start + kHugePage - 1) / kHugePage * kHugePage;
-  if (aligned > start) ::munmap(raw, aligned - start);
-  if (const size_t tail = start + kHugePage - aligned; tail > 0)
-    ::munmap(reinterpret_cast<void*>(aligned + wanted), tail);
+  auto* start = static_cast<std::byte*>(raw);
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(raw) % kHugePage) % kHugePage;
+  if (before > 0) ::munmap(start, before);
+  if (before < kHugePage) ::munmap(start + before + wanted, kHugePage - before);
   Arena arena;
-  arena.data_ = reinterpret_cast<std::byte*>(aligned);
+  arena.data_ = start + before;
   arena.bytes_ = wanted;
   ::madvise(arena.data_, arena.bytes_, MADV_HUGEPAGE);  // a hint: refusal costs only speed
   return arena;

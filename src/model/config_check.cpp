@@ -62,12 +62,4 @@ Status check_config(const ModelConfig& c, std::string_view path) {
   return {};
 }
 
-std::string printable(std::string_view text) {
-  std::string out(text.substr(0, 64));
-  for (char& c : out) {
-    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7e) c = '?';
-  }
-  return out;
-}
-
 }  // namespace concerto::model

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -29,8 +28,5 @@ base::Result<int> vocab_rows(const formats::TensorFile& file, std::string_view e
 
 // The relations between the numbers, and what the kernels need of them; `path` begins the messages.
 base::Status check_config(const ModelConfig& config, std::string_view path);
-
-// A string of a file as it may stand in a message: at most 64 bytes, all but plain ASCII replaced.
-std::string printable(std::string_view text);
 
 }  // namespace concerto::model

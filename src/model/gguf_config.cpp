@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "formats/printable.h"
 #include "model/arch/registry.h"
 #include "model/config_check.h"
 
@@ -72,7 +73,7 @@ Result<const Architecture*> architecture_of(const formats::Gguf& file) {
   const auto* architecture = find_architecture(name);
   if (architecture == nullptr)
     return base::fail(Code::kUnsupported, fmt::format("{}: general.architecture: expected one of {}, found {}",
-                                                      file.path(), architecture_names(), printable(name)));
+                                                      file.path(), architecture_names(), formats::printable(name)));
   return architecture;
 }
 

@@ -11,8 +11,8 @@ Writes under tests/data/model:
   smollm2-greedy.txt                  per prompt: its ids, and the ids that greedy decoding in float32 goes on with;
                                       weights: the file of CONCERTO_MODELS (else ~/.cache/concerto/models), dequantised
 
-The tiny models' reference rounds K and V to float16 as this engine stores them, so that the rest can be compared tightly.
-The greedy text is computed without that.
+The tiny models' reference computes attention with this engine's roundings to bfloat16, so that everything can be compared
+tightly. The greedy text is plain transformers.
 """
 import os
 import pathlib
@@ -38,11 +38,26 @@ PROMPTS = [
 ]
 
 
-class HalfCache(transformers.DynamicCache):
-    """K and V as an engine sees them that stores them in float16."""
-
-    def update(self, key_states, value_states, *args, **kwargs):
-        return super().update(key_states.half().float(), value_states.half().float(), *args, **kwargs)
+def blockwise_attention(module, query, key, value, attention_mask, scaling, **kwargs):
+    """Attention as kernels.h AttentionJob says it: q, k, v and the weights in bfloat16, 64 positions at a time."""
+    groups = query.shape[1] // key.shape[1]
+    key = key.bfloat16().float().repeat_interleave(groups, 1)
+    value = value.bfloat16().float().repeat_interleave(groups, 1)
+    scores = query.bfloat16().float() @ key.transpose(2, 3) * scaling
+    seen = torch.ones(scores.shape[-2:]).tril(scores.shape[-1] - scores.shape[-2]).bool()
+    scores = scores.masked_fill(~seen, float("-inf"))
+    top = torch.full(scores.shape[:-1], float("-inf"))
+    total = torch.zeros(scores.shape[:-1])
+    out = torch.zeros(query.shape)
+    for begin in range(0, scores.shape[-1], 64):
+        block = scores[..., begin:begin + 64]
+        new_top = torch.maximum(top, block.max(-1).values)
+        weights = torch.exp(block - new_top[..., None]).bfloat16().float()
+        keep = torch.exp(top - new_top)
+        total = total * keep + weights.sum(-1)
+        out = out * keep[..., None] + weights @ value[:, :, begin:begin + 64]
+        top = new_top
+    return (out / total[..., None]).transpose(1, 2).contiguous(), None
 
 
 def randomise(model):
@@ -64,10 +79,10 @@ def tiny(name, config, model_class, dtype, shard_size):
     model = model.to(dtype)
     model.save_pretrained(folder, max_shard_size=shard_size)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="blockwise").eval()
     prompt = torch.randint(0, VOCAB, (TOKENS,), generator=torch.Generator().manual_seed(3)).tolist()
     with torch.no_grad():
-        logits = model(torch.tensor([prompt]), past_key_values=HalfCache(), use_cache=True).logits[0]
+        logits = model(torch.tensor([prompt]), use_cache=False).logits[0]
     with open(folder / "logits.txt", "w") as out:
         out.write("prompt " + " ".join(map(str, prompt)) + "\n")
         for row in ROWS:
@@ -110,6 +125,7 @@ def make_smollm2():
 if __name__ == "__main__":
     ROOT.mkdir(parents=True, exist_ok=True)
     torch.use_deterministic_algorithms(True)
+    transformers.AttentionInterface.register("blockwise", blockwise_attention)
     parts = sys.argv[1:] or ["tiny", "smollm2"]
     if "tiny" in parts:
         make_tiny()
