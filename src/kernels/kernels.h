@@ -125,9 +125,9 @@ struct KvLayout {
 // q, k, v and w take part as bf16 (math.h: to_bf16, round to nearest even, |x| < 2^-48 becomes 0, NaN becomes 0,
 // clamped to +-2^59, so that no step below can make a denormal, an overflow or a NaN). A pair is summed odd element
 // first: that is what the AVX512_BF16 dot product does, here written as two fma.
-// Meaning, per query row, over blocks in order (m = -inf, l = 0, o = 0), with scale2 = scale * log2(e):
+// Meaning, per query row, over blocks in order (m = -inf, l = 0, o = 0), q being to_bf16(q * (scale * log2(e))):
 //   s[p] = 0; for pairs j = 0..K/2-1: s[p] = fma(q[2j+1], k[p][2j+1], s[p]); s[p] = fma(q[2j], k[p][2j], s[p])
-//   s[p] = s[p] * scale2; positions that the row does not see: s[p] = -inf
+//   positions that the row does not see: s[p] = -inf
 //   m' = max(m, max over p of s[p]);  c = exp2_neg(m - m');  w[p] = to_bf16(exp2_neg(s[p] - m'))
 //   l = fma(l, c, sum16(w over the block))
 //   b[k] = 0; for pairs of positions j: b[k] = fma(w[2j+1], v[2j+1][k], b[k]); b[k] = fma(w[2j], v[2j][k], b[k])
@@ -177,7 +177,8 @@ struct KernelTable {
   // a' = fma(a, cos, -(b * sin)), b' = fma(a, sin, b * cos).
   void (*rope)(float* x, const float* cos, const float* sin, int heads, int head_dim, bool neox) noexcept;
 
-  // Writes one token's k and v [K] f32 of one kv head into its KV block at slot position % 64, as to_bf16 rounds.
+  // Writes one token's k and v [K] (a multiple of 16) f32 of one kv head into its KV block at slot position % 64, as
+  // to_bf16 rounds.
   void (*store_kv)(const float* k, const float* v, int head_dim, int slot, uint16_t* k_tile, uint16_t* v_tile) noexcept;
 
   void (*attention)(const AttentionJob& job) noexcept;

@@ -12,7 +12,7 @@ namespace {
 
 const KernelTable* avx2_if_runnable() noexcept {
 #if defined(CONCERTO_KERNELS_X86)
-  if (base::cpu_features().avx2) return nullptr;
+  if (base::cpu_features().avx2) return avx2::table();
 #endif
   return nullptr;
 }

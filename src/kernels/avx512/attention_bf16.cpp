@@ -1,6 +1,6 @@
 // Built with AVX-512 flags and AVX512_BF16.
 #include "kernels/avx512/functions.h"
-#include "kernels/avx512/wide.h"
+#include "kernels/avx512/pairs_bf16.h"
 #include "kernels/simd/attention.h"
 
 namespace concerto::kernels::avx512 {

@@ -45,6 +45,11 @@ struct Isa {
     asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*reinterpret_cast<const int32_t*>(x)));
     return acc;
   }
+  // Columns 0..3 and 4..7 behind x. The weights of low and high are below 64.
+  CONCERTO_FORCE_INLINE static I dot_two(I acc, I low, I high, const int8_t* x) noexcept {
+    return dot(dot(acc, low, x), high, x + 4);
+  }
+  // Weights of all 8 bits.
   CONCERTO_FORCE_INLINE static I dot_bytes(I acc, I w, const int8_t* x) noexcept { return dot(acc, w, x); }
   // Sum of 2 products of 16-bit pairs added to each lane.
   CONCERTO_FORCE_INLINE static I dot_pairs(I acc, I w, const int16_t* x) noexcept {

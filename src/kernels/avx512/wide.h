@@ -38,9 +38,11 @@ struct Wide {
   CONCERTO_FORCE_INLINE static F if_nan(F a, F yes, F no) noexcept {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), no, yes);
   }
-  // v where x >= low, else 0 (also for NaN).
-  CONCERTO_FORCE_INLINE static F zero_below(F v, F x, F low) noexcept {
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, low, _CMP_GE_OQ), v);
+  // The nearest integer, half to even.
+  CONCERTO_FORCE_INLINE static F round_even(F a) noexcept { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT); }
+  // p * 2^n where x >= low, else 0 (also for NaN); exact for the normal results that the caller has.
+  CONCERTO_FORCE_INLINE static F times_pow2_above(F p, F n, F x, F low) noexcept {
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, low, _CMP_GE_OQ), p, n);
   }
   // Adds the integer n to the exponent of p.
   CONCERTO_FORCE_INLINE static F times_pow2(F p, F n) noexcept {
@@ -81,6 +83,14 @@ struct Wide {
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(b, 16), _mm512_set1_epi32(1));
     return _mm512_add_epi32(_mm512_add_epi32(b, _mm512_set1_epi32(0x7FFF)), odd);
   }
+  // to_bf16 of math.h: 16 values to memory.
+  CONCERTO_FORCE_INLINE static void store_bf16(uint16_t* p, F v) noexcept {
+    const F a = _mm512_abs_ps(v);
+    const __mmask16 kept = _mm512_cmp_ps_mask(a, _mm512_set1_ps(kBf16Tiny), _CMP_GE_OQ);  // false for NaN
+    const F bounded = _mm512_max_ps(_mm512_min_ps(v, _mm512_set1_ps(kBf16Huge)), _mm512_set1_ps(-kBf16Huge));
+    const __m512i b = _mm512_maskz_srli_epi32(kept, bf16_bits(bounded), 16);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(b));
+  }
   // v >= 0, 0 or >= 2^-48: rounded to bf16, as float.
   CONCERTO_FORCE_INLINE static F round_bf16(F v) noexcept {
     return _mm512_castsi512_ps(_mm512_and_si512(bf16_bits(v), _mm512_set1_epi32(static_cast<int>(0xFFFF0000U))));
@@ -90,32 +100,8 @@ struct Wide {
   CONCERTO_FORCE_INLINE static __mmask16 mask_first(int n) noexcept { return static_cast<__mmask16>((1U << n) - 1U); }
 };
 
-// Pairs of bf16 for attention, multiplied by the AVX512_BF16 instruction. It sums a pair odd element first, each step a
-// fused multiply-add; the ranges that to_bf16 leaves keep its flushing of denormals out of sight.
-struct PairsBf16 : Wide {
-  static constexpr int kRows = 6;  // rows x vectors of sums, and as many vectors of the other side, fill 32 registers
-  static constexpr int kVectors = 4;
-  using Row = uint16_t;  // a row holds bf16, a pair is one dword
-  using Pair = __m512i;
-
-  CONCERTO_FORCE_INLINE static Pair load_pair(const uint16_t* p) noexcept { return _mm512_load_si512(p); }
-  CONCERTO_FORCE_INLINE static Pair even_only(Pair p) noexcept {
-    return _mm512_and_si512(p, _mm512_set1_epi32(0xFFFF));
-  }
-  CONCERTO_FORCE_INLINE static F dot(F acc, Pair b, const Row* pair) noexcept {
-    asm("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(b), "m"(*reinterpret_cast<const uint32_t*>(pair)));
-    return acc;
-  }
-  // Stores 16 weights in [0, 1] rounded to bf16, returns them rounded.
-  CONCERTO_FORCE_INLINE static F store_row(Row* p, F v) noexcept {
-    const __m512i b = bf16_bits(v);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(b, 16)));
-    return _mm512_castsi512_ps(_mm512_and_si512(b, _mm512_set1_epi32(static_cast<int>(0xFFFF0000U))));
-  }
-  CONCERTO_FORCE_INLINE static Row row_value(uint16_t bf16) noexcept { return bf16; }
-};
-
-// The same without that instruction: rows hold floats, a pair is split into its elements once and used for all rows.
+// Pairs of bf16 for attention without AVX512_BF16: rows hold floats, a pair is split into its elements once and used
+// for all rows.
 struct PairsFma : Wide {
   static constexpr int kRows = 6;
   static constexpr int kVectors = 3;
@@ -139,7 +125,11 @@ struct PairsFma : Wide {
     store_f(p, r);
     return r;
   }
-  CONCERTO_FORCE_INLINE static Row row_value(uint16_t bf16) noexcept { return bf16_to_float(bf16); }
+  // 16 bf16 as row elements.
+  CONCERTO_FORCE_INLINE static void widen_row(Row* p, const uint16_t* bf16) noexcept {
+    const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bf16));
+    store_f(p, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16)));
+  }
 };
 
 }  // namespace concerto::kernels::avx512

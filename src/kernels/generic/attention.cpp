@@ -13,8 +13,8 @@ void attend(const AttentionJob& job, const float* q_in, int visible, float* out)
   const int dims = job.head_dim;
   uint16_t q[256];
   float o[256] = {};
-  for (int k = 0; k < dims; ++k) q[k] = to_bf16(q_in[k]);
   const float scale2 = job.scale * kLog2E;
+  for (int k = 0; k < dims; ++k) q[k] = to_bf16(q_in[k] * scale2);
   float m = -INFINITY;
   float l = 0;
   for (int first = 0; first < visible; first += kKvBlockTokens) {
@@ -31,7 +31,7 @@ void attend(const AttentionJob& job, const float* q_in, int visible, float* out)
         acc = fma_f32(bf16_to_float(q[2 * j + 1]), bf16_to_float(k[1]), acc);
         acc = fma_f32(bf16_to_float(q[2 * j]), bf16_to_float(k[0]), acc);
       }
-      s[p] = acc * scale2;
+      s[p] = acc;
       block_max = std::max(block_max, s[p]);
     }
     const float c = exp2_neg(m - block_max);

@@ -14,7 +14,8 @@
 
 namespace concerto::kernels::simd {
 
-inline constexpr int kTileRows = 24;
+inline constexpr int kTileRows = 24;  // a multiple of kRows
+inline constexpr int kRowLanes = (kTileRows + 15) / 16 * 16;
 inline constexpr int kMaxHeadDim = 256;
 
 template <class P>
@@ -23,9 +24,11 @@ struct AttentionTile {
   alignas(64) typename P::Row w[kTileRows][kKvBlockTokens];
   alignas(64) float s[kTileRows][kKvBlockTokens];
   alignas(64) float o[kTileRows][kMaxHeadDim];
-  float m[kTileRows];
-  float l[kTileRows];
-  float c[kTileRows];
+  alignas(64) float m[kRowLanes];
+  alignas(64) float l[kRowLanes];
+  alignas(64) float c[kRowLanes];
+  alignas(64) float block_max[kRowLanes];
+  alignas(64) float block_sum[kRowLanes];
   int visible[kTileRows];  // positions that the row sees
   int rows;
 };
@@ -124,56 +127,75 @@ void sweep(AttentionTile<P>& t, int vectors, const uint16_t* tile, int dims, int
   }
 }
 
-// Row r's weights of the block that starts at position `first`.
+// Scores of vector v of row r, hidden positions -inf; n = positions of the block that the row sees, any sign.
 template <class P>
-CONCERTO_FORCE_INLINE void softmax_step(AttentionTile<P>& t, int r, int first, float scale2) noexcept {
+CONCERTO_FORCE_INLINE typename P::F seen_scores(const AttentionTile<P>& t, int r, int v, int n) noexcept {
+  const auto s = P::load_f(t.s[r] + v * 16);
+  if (n >= v * 16 + 16) return s;
+  const auto hidden = P::set(-__builtin_inff());
+  return n <= v * 16 ? hidden : P::first_or(s, n - v * 16, hidden);
+}
+
+// All rows' weights of the block that starts at position `first`. Three passes, each of independent rows: a row by
+// itself would be one long chain of latencies.
+template <class P>
+void softmax_step(AttentionTile<P>& t, int first) noexcept {
   using F = typename P::F;
-  const int n = t.visible[r] - first;  // may be <= 0 or > 64
-  const F scale = P::set(scale2);
-  F s[kKvBlockTokens / 16];
-  F best = P::set(t.m[r]);
+  constexpr int kVectors = kKvBlockTokens / 16;
+  for (int r = 0; r < t.rows; ++r) {
+    const int n = t.visible[r] - first;
+    F best = seen_scores(t, r, 0, n);
 #pragma GCC unroll 4
-  for (int v = 0; v < kKvBlockTokens / 16; ++v) {
-    s[v] = P::mul_f(P::load_f(t.s[r] + v * 16), scale);
-    if (n < v * 16 + 16) {
-      const auto hidden = P::set(-__builtin_inff());
-      s[v] = n <= v * 16 ? hidden : P::first_or(s[v], n - v * 16, hidden);
+    for (int v = 1; v < kVectors; ++v) best = P::max_f(seen_scores(t, r, v, n), best);
+    t.block_max[r] = P::max16(best);
+  }
+  for (int r = 0; r < t.rows; r += 16) {  // 16 rows are lanes; those past the end compute unused values
+    const F old = P::load_f(t.m + r);
+    const F m = P::max_f(P::load_f(t.block_max + r), old);
+    P::store_f(t.c + r, exp2_neg_lanes<P>(P::sub_f(old, m)));
+    P::store_f(t.m + r, m);
+  }
+  for (int r = 0; r < t.rows; ++r) {
+    const int n = t.visible[r] - first;
+    const F offset = P::set(t.m[r]);
+    F sum = P::zero_f();
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const F w = exp2_neg_lanes<P>(P::sub_f(seen_scores(t, r, v, n), offset));
+      sum = P::add_f(sum, P::store_row(t.w[r] + v * 16, w));
     }
-    best = P::max_f(s[v], best);
+    t.block_sum[r] = P::sum16(sum);
   }
-  const float m = P::max16(best);
-  const F offset = P::set(m);
-  F sum = P::zero_f();
-#pragma GCC unroll 4
-  for (int v = 0; v < kKvBlockTokens / 16; ++v) {
-    sum = P::add_f(sum, P::store_row(t.w[r] + v * 16, exp2_neg_lanes<P>(P::sub_f(s[v], offset))));
+  for (int r = 0; r < t.rows; r += 16) {
+    P::store_f(t.l + r, P::fma(P::load_f(t.l + r), P::load_f(t.c + r), P::load_f(t.block_sum + r)));
   }
-  t.c[r] = exp2_neg(t.m[r] - m);
-  t.l[r] = fma_f32(t.l[r], t.c[r], P::sum16(sum));
-  t.m[r] = m;
 }
 
 template <class P>
 void attention_tile(const AttentionJob& job, int first_row, AttentionTile<P>& t) noexcept {
   const int dims = job.head_dim;
+  const float scale2 = job.scale * kLog2E;
   int most = 0;
   for (int r = 0; r < t.rows; ++r) {
     const int token = (first_row + r) / job.group;
     const int head = (first_row + r) % job.group;
     const float* q = job.q + token * job.q_stride + static_cast<ptrdiff_t>(head) * dims;
-    for (int k = 0; k < dims; ++k) t.q[r][k] = P::row_value(to_bf16(q[k]));
-    for (int k = 0; k < dims; ++k) t.o[r][k] = 0;
+    for (int k = 0; k < dims; k += 16) {
+      alignas(32) uint16_t rounded[16];
+      P::store_bf16(rounded, P::mul_f(P::load_f(q + k), P::set(scale2)));
+      P::widen_row(t.q[r] + k, rounded);
+      P::store_f(t.o[r] + k, P::zero_f());
+    }
     t.m[r] = -__builtin_inff();
     t.l[r] = 0;
     t.visible[r] = job.first_position + token + 1;
     most = t.visible[r];  // tokens ascend
   }
-  const float scale2 = job.scale * kLog2E;
   for (int first = 0; first < most; first += kKvBlockTokens) {
     const int positions = most - first < kKvBlockTokens ? most - first : kKvBlockTokens;
     const uint16_t* block = job.kv + static_cast<size_t>(job.blocks[first / kKvBlockTokens]) * job.block_values;
     sweep(t, (positions + 15) / 16, block + job.k_offset, dims, 0);
-    for (int r = 0; r < t.rows; ++r) softmax_step(t, r, first, scale2);
+    softmax_step(t, first);
     sweep(t, dims / 16, block + job.v_offset, dims, positions);
   }
   for (int r = 0; r < t.rows; ++r) {
@@ -188,6 +210,7 @@ void attention_tile(const AttentionJob& job, int first_row, AttentionTile<P>& t)
 template <class P>
 void attention(const AttentionJob& job) noexcept {
   AttentionTile<P> t;
+  for (int r = 0; r < kRowLanes; ++r) t.m[r] = t.l[r] = t.block_max[r] = t.block_sum[r] = 0;  // lanes without a row
   const int rows = job.queries * job.group;
   for (int row = 0; row < rows; row += kTileRows) {
     t.rows = rows - row < kTileRows ? rows - row : kTileRows;

@@ -18,14 +18,12 @@ struct Nibbles {
   }
 };
 
-// NT dot products with one decoded vector: columns 4g..4g+3 of the sub-block that q points at.
-template <class Isa, int NT, bool kBytes>
-CONCERTO_FORCE_INLINE void dot_tile(typename Isa::I w, const int8_t* q, ptrdiff_t stride,
+// NT dot products of 8 columns: low = columns 0..3 behind q, high = columns 4..7.
+template <class Isa, int NT>
+CONCERTO_FORCE_INLINE void dot_tile(typename Isa::I low, typename Isa::I high, const int8_t* q, ptrdiff_t stride,
                                     typename Isa::I* sums) noexcept {
 #pragma GCC unroll 16
-  for (int t = 0; t < NT; ++t) {
-    sums[t] = kBytes ? Isa::dot_bytes(sums[t], w, q + t * stride) : Isa::dot(sums[t], w, q + t * stride);
-  }
+  for (int t = 0; t < NT; ++t) sums[t] = Isa::dot_two(sums[t], low, high, q + t * stride);
 }
 
 // 32 columns of nibbles with kPlaneBits bits (0, 1 or 2) above them. Vector pair i of 4: columns 8i..8i+7.
@@ -46,8 +44,7 @@ CONCERTO_FORCE_INLINE void dot_nibbles(const std::byte* vectors, typename Isa::I
     low = Isa::or_masked(low, Isa::template shift<4 - 4 * (kPair & 1)>(plane), mask);
     high = Isa::or_masked(high, Isa::template shift<2 - 4 * (kPair & 1)>(plane), mask);
   }
-  dot_tile<Isa, NT, false>(low, q + kPair * 8, stride, sums);
-  dot_tile<Isa, NT, false>(high, q + kPair * 8 + 4, stride, sums);
+  dot_tile<Isa, NT>(low, high, q + kPair * 8, stride, sums);
 }
 
 // Q4_0, Q4_1, Q5_0, Q5_1, Q8_0.
@@ -79,7 +76,11 @@ struct Format32 {
       const int8_t* q = in.q + s * 32;
       if constexpr (Layout::kHasBytes) {
 #pragma GCC unroll 8
-        for (int g = 0; g < 8; ++g) dot_tile<Isa, NT, true>(Isa::load(quants + g * 64), q + g * 4, in.q_stride, sums);
+        for (int g = 0; g < 8; ++g) {
+          const I w = Isa::load(quants + g * 64);
+#pragma GCC unroll 16
+          for (int t = 0; t < NT; ++t) sums[t] = Isa::dot_bytes(sums[t], w, q + t * in.q_stride + g * 4);
+        }
       } else {
         constexpr int kPlaneBits = Layout::kHasPlane ? 1 : 0;
         const I plane = Layout::kHasPlane ? Isa::load(planes + s * 64) : Isa::zero();

@@ -12,7 +12,7 @@ namespace concerto::kernels::simd {
 template <class W>
 CONCERTO_FORCE_INLINE typename W::F exp_lanes(typename W::F x) noexcept {
   using F = typename W::F;
-  const F magic = W::set(kRoundMagic);
+  const F magic = W::set(kRoundMagic);  // fused with the product, as exp_f32 says: not round_even of a rounded product
   const F n = W::sub_f(W::fma(x, W::set(kLog2E), magic), magic);
   F r = W::fma(n, W::set(-kLn2High), x);
   r = W::fma(n, W::set(-kLn2Low), r);
@@ -30,14 +30,13 @@ CONCERTO_FORCE_INLINE typename W::F exp_lanes(typename W::F x) noexcept {
 template <class W>
 CONCERTO_FORCE_INLINE typename W::F exp2_neg_lanes(typename W::F x) noexcept {
   using F = typename W::F;
-  const F magic = W::set(kRoundMagic);
-  const F n = W::sub_f(W::add_f(x, magic), magic);
+  const F n = W::round_even(x);
   const F f = W::sub_f(x, n);
   F p = W::fma(W::set(kExp2Poly[3]), f, W::set(kExp2Poly[2]));
   p = W::fma(p, f, W::set(kExp2Poly[1]));
   p = W::fma(p, f, W::set(kExp2Poly[0]));
   p = W::fma(p, f, W::set(1.0F));
-  return W::zero_below(W::times_pow2(p, n), x, W::set(kExp2Low));
+  return W::times_pow2_above(p, n, x, W::set(kExp2Low));
 }
 
 // One 32-column sub-block's quants, sums and what derives from them.
@@ -164,11 +163,16 @@ template <class W>
 void store_kv(const float* k, const float* v, int head_dim, int slot, uint16_t* k_tile, uint16_t* v_tile) noexcept {
   uint16_t* k_out = k_tile + static_cast<ptrdiff_t>(slot) * 2;
   uint16_t* v_out = v_tile + static_cast<ptrdiff_t>(slot / 2) * head_dim * 2 + slot % 2;
-  for (int d = 0; d < head_dim; d += 2) {
-    k_out[d * kKvBlockTokens] = to_bf16(k[d]);
-    k_out[d * kKvBlockTokens + 1] = to_bf16(k[d + 1]);
-    v_out[d * 2] = to_bf16(v[d]);
-    v_out[d * 2 + 2] = to_bf16(v[d + 1]);
+  for (int d = 0; d < head_dim; d += 16) {
+    alignas(32) uint16_t kb[16];
+    alignas(32) uint16_t vb[16];
+    W::store_bf16(kb, W::load_f(k + d));
+    W::store_bf16(vb, W::load_f(v + d));
+    for (int i = 0; i < 16; i += 2) {
+      k_out[(d + i) * kKvBlockTokens] = kb[i];
+      k_out[(d + i) * kKvBlockTokens + 1] = kb[i + 1];
+    }
+    for (int i = 0; i < 16; ++i) v_out[(d + i) * 2] = vb[i];
   }
 }
 

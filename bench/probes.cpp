@@ -1,0 +1,115 @@
+#include "probes.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/cpu_features.h"
+
+namespace concerto::bench {
+namespace {
+
+double seconds_of(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) void dot_chain(int rounds) {
+  for (int i = 0; i < rounds; ++i) {
+    asm volatile(
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm0\n vpdpbusd %%zmm30, %%zmm31, %%zmm1\n vpdpbusd %%zmm30, %%zmm31, %%zmm2\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm3\n vpdpbusd %%zmm30, %%zmm31, %%zmm4\n vpdpbusd %%zmm30, %%zmm31, %%zmm5\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm6\n vpdpbusd %%zmm30, %%zmm31, %%zmm7\n vpdpbusd %%zmm30, %%zmm31, %%zmm8\n"
+        "vpdpbusd %%zmm30, %%zmm31, %%zmm9\n vpdpbusd %%zmm30, %%zmm31, %%zmm10\n vpdpbusd %%zmm30, %%zmm31, "
+        "%%zmm11\n" ::
+            : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+  }
+}
+#endif
+
+}  // namespace
+
+double thread_seconds() { return seconds_of(CLOCK_THREAD_CPUTIME_ID); }
+double wall_seconds() { return seconds_of(CLOCK_MONOTONIC); }
+
+double best_seconds(int repeats, const std::function<void()>& work) {
+  double best = 1e30;
+  for (int i = 0; i < repeats; ++i) {
+    const double start = thread_seconds();
+    work();
+    best = std::min(best, thread_seconds() - start);
+  }
+  return best;
+}
+
+double core_hz() {
+  constexpr int kAdds = 4'000'000;
+  const double seconds = best_seconds(12, [] {
+    uint64_t x = 1;
+    for (int i = 0; i < kAdds; ++i) {
+#if defined(__x86_64__)
+      asm volatile("add %0, %0" : "+r"(x));
+#else
+      asm volatile("" : "+r"(x));
+      x += x;
+#endif
+    }
+  });
+  return kAdds / seconds;
+}
+
+double int8_peak_per_cycle(double hz) {
+#if defined(__x86_64__)
+  if (!base::cpu_features().avx512_vnni) return 0;
+  constexpr int kRounds = 200'000;
+  const double seconds = best_seconds(8, [] { dot_chain(kRounds); });
+  return 12.0 * 64 * kRounds / (seconds * hz);
+#else
+  (void)hz;
+  return 0;
+#endif
+}
+
+double dram_read_rate(int threads, size_t bytes) {
+  const std::vector<uint64_t> memory(bytes / 8, 3);
+  const size_t part = memory.size() / static_cast<size_t>(threads);
+  double best = 0;
+  for (int pass = 0; pass < 4; ++pass) {
+    best = std::max(best, rate_of_threads(threads, static_cast<double>(part) * 8, [&](int t) {
+                      const uint64_t* p = memory.data() + static_cast<size_t>(t) * part;
+                      uint64_t sums[8] = {};
+                      for (size_t i = 0; i + 8 <= part; i += 8) {
+                        for (int j = 0; j < 8; ++j) sums[j] += p[i + j];
+                      }
+                      for (const uint64_t s : sums) {
+                        asm volatile("" ::"r"(s));
+                      }
+                    }));
+  }
+  return best;
+}
+
+double rate_of_threads(int threads, double units_each, const std::function<void(int)>& work) {
+  std::vector<double> seconds(static_cast<size_t>(threads));
+  std::vector<std::thread> workers;
+  for (int t = 0; t < threads; ++t) {
+    workers.emplace_back([&, t] {
+      const double start = thread_seconds();
+      work(t);
+      seconds[static_cast<size_t>(t)] = thread_seconds() - start;
+    });
+  }
+  for (auto& w : workers) w.join();
+  double rate = 0;
+  for (const double s : seconds) rate += units_each / s;
+  return rate;
+}
+
+}  // namespace concerto::bench

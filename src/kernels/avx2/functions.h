@@ -1,0 +1,16 @@
+// What the AVX2 files give each other.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace concerto::kernels::avx2 {
+
+void matmul(const PackedMatrix& w, const Activations& x, int panel_begin, int panel_end, float* out,
+            ptrdiff_t out_stride) noexcept;
+void matmul_vnni(const PackedMatrix& w, const Activations& x, int panel_begin, int panel_end, float* out,
+                 ptrdiff_t out_stride) noexcept;
+void attention(const AttentionJob& job) noexcept;
+
+extern const KernelTable kTable;  // with matmul
+
+}  // namespace concerto::kernels::avx2
