@@ -46,6 +46,7 @@ struct TierConfig {
   std::string base_url;  // "https://host/v1"
   std::string api_key_file;
   std::string api_key_env;
+  bool logprobs = false;  // ask it for log-probabilities, so that its answers have a confidence
 };
 
 struct CascadeConfig {

@@ -95,6 +95,17 @@ class Reader {
     *out = static_cast<int>(value->get());
   }
 
+  void boolean(const char* key, bool* out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const auto* value = node->as_boolean();
+    if (value == nullptr) {
+      expected(key, *node, "true or false");
+      return;
+    }
+    *out = value->get();
+  }
+
   void number(const char* key, double* out, double low, double high) {
     const toml::node* node = find(key);
     if (node == nullptr) return;
@@ -208,6 +219,8 @@ void read_upstream(Reader* reader, const std::string& folder, TierConfig* out) {
   }
   reader->text("model", &out->model, 256);
   if (!reader->has("model")) reader->missing("model", "the model's name at that server");
+  reader->integer("context", &out->context, 0, 1 << 24);
+  reader->boolean("logprobs", &out->logprobs);
   reader->path("api_key_file", &out->api_key_file, folder);
   reader->text("api_key_env", &out->api_key_env, 256);
   if (!out->api_key_file.empty() && !out->api_key_env.empty()) {

@@ -26,8 +26,11 @@ std::vector<Verb> all_verbs();
 int run_program(int argc, const char* const* argv, std::vector<Verb> verbs);
 
 Verb serve_verb();
+Verb run_verb();
 Verb init_verb();
 Verb doctor_verb();
+Verb bench_verb();
+Verb tokenize_verb();
 Verb version_verb();
 
 }  // namespace concerto::app

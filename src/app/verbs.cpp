@@ -3,6 +3,8 @@
 
 namespace concerto::app {
 
-std::vector<Verb> all_verbs() { return {init_verb(), doctor_verb(), version_verb()}; }
+std::vector<Verb> all_verbs() {
+  return {serve_verb(), run_verb(), init_verb(), doctor_verb(), bench_verb(), tokenize_verb(), version_verb()};
+}
 
 }  // namespace concerto::app
