@@ -11,7 +11,7 @@
 
 namespace concerto::engine {
 
-inline float lane_exp(float t) noexcept {
+static inline __attribute__((always_inline)) float lane_exp(float t) noexcept {
   constexpr float kLog2E = 1.44269504F;
   constexpr float kRound = 12582912.0F;       // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits
   constexpr float kLn2High = 0.693359375F;    // 9 bits: n * kLn2High is exact
@@ -27,8 +27,9 @@ inline float lane_exp(float t) noexcept {
   p = p * r + 0.5F;
   p = p * r + 1.0F;
   p = p * r + 1.0F;
-  const float e = std::bit_cast<float>(std::bit_cast<uint32_t>(p) + (std::bit_cast<uint32_t>(shifted) << 23));
-  return t < -87.0F ? 0.0F : e;
+  const uint32_t e = std::bit_cast<uint32_t>(p) + (std::bit_cast<uint32_t>(shifted) << 23);
+  const uint32_t keep = t >= -87.0F ? ~0U : 0U;  // a mask: a choice of floats would become a branch
+  return std::bit_cast<float>(e & keep);
 }
 
 }  // namespace concerto::engine

@@ -1,14 +1,19 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <bit>
+#include <tuple>
 
 #include "engine/lane_exp.h"
+#include "engine/lane_sums.h"
 #include "engine/random.h"
 
 namespace concerto::engine {
 namespace {
 
 constexpr int kSumBlock = 1024;  // weights are summed per block, then the blocks in order
+constexpr size_t kSortAtOnce = 1024;
+constexpr int kScanBlock = 64;  // weights tested at once against the least that matters
 
 void change(float* logits, int32_t id, float value, SamplerScratch* s) {
   s->changed.emplace_back(id, logits[id]);
@@ -70,23 +75,10 @@ double weigh_all(const float* logits, int vocab, const Weigh& weigh, float* weig
   double total = 0;
   for (int begin = 0; begin < vocab; begin += kSumBlock) {
     const int end = std::min(begin + kSumBlock, vocab);
-    float lanes[16] = {};
-    int i = begin;
-    for (; i + 16 <= end; i += 16) {
-      for (int j = 0; j < 16; ++j) {
-        weights[i + j] = weigh.of(logits[i + j]);
-        lanes[j] += weights[i + j];
-      }
-    }
-    for (int j = 0; i < end; ++i, ++j) {
-      weights[i] = weigh.of(logits[i]);
-      lanes[j] += weights[i];
-    }
-    for (int half = 8; half > 0; half /= 2) {
-      for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
-    }
-    blocks->push_back({lanes[0], begin});
-    total += static_cast<double>(lanes[0]);
+    const float sum =
+        lane_loops().exp_weights(logits + begin, end - begin, weigh.best, weigh.inverse_t, weights + begin);
+    blocks->push_back({sum, begin});
+    total += static_cast<double>(sum);
   }
   return total;
 }
@@ -112,24 +104,35 @@ int32_t draw_all(const float* weights, int vocab, const std::vector<Candidate>& 
   return argmax(weights, vocab);  // u * total rounded up to the total
 }
 
-// Keeps the fewest best candidates whose weights reach `goal`, in order. Sorts pieces of doubling size, best first.
-void keep_nucleus(const Weigh& weigh, double goal, std::vector<Candidate>* c) {
+// A key that orders floats as < does, equal for both zeros; its upper half names a bucket.
+uint32_t bucket_of(float value) noexcept {
+  const uint32_t bits = std::bit_cast<uint32_t>(value + 0.0F);
+  return ((bits >> 31) != 0 ? ~bits : bits | 0x80000000U) >> 16;
+}
+
+// Of a long list, only the bucket in which the nucleus ends needs to be sorted: puts the better buckets first, in order
+// of id, then that one; drops the rest. Returns the weight of the better buckets and their number of candidates.
+std::pair<double, size_t> keep_best_buckets(const Weigh& weigh, double goal, SamplerScratch* s) {
+  s->buckets.assign(size_t{1} << 16, 0.0);
+  for (const Candidate& c : s->candidates) s->buckets[bucket_of(c.value)] += static_cast<double>(weigh(c));
   double reached = 0;
-  size_t sorted = 0;
-  for (size_t piece = 128; sorted < c->size(); piece *= 2) {
-    const size_t end = std::min(sorted + piece, c->size());
-    const auto begin_it = c->begin() + static_cast<ptrdiff_t>(sorted);
-    const auto end_it = c->begin() + static_cast<ptrdiff_t>(end);
-    if (end < c->size()) std::nth_element(begin_it, end_it, c->end(), ranks_before);
-    std::sort(begin_it, end_it, ranks_before);
-    for (; sorted < end; ++sorted) {
-      reached += static_cast<double>(weigh((*c)[sorted]));
-      if (reached >= goal) {
-        c->resize(sorted + 1);
-        return;
-      }
-    }
-  }
+  size_t last = s->buckets.size() - 1;
+  while (last > 0 && reached + s->buckets[last] < goal) reached += s->buckets[last--];
+  std::erase_if(s->candidates, [&](const Candidate& c) { return bucket_of(c.value) < last; });
+  const auto middle = std::stable_partition(s->candidates.begin(), s->candidates.end(),
+                                            [&](const Candidate& c) { return bucket_of(c.value) > last; });
+  return {reached, static_cast<size_t>(middle - s->candidates.begin())};
+}
+
+// Keeps the fewest best candidates whose weights reach `goal`.
+void keep_nucleus(const Weigh& weigh, double goal, SamplerScratch* s) {
+  std::vector<Candidate>& c = s->candidates;
+  double reached = 0;
+  size_t taken = 0;
+  if (c.size() > kSortAtOnce) std::tie(reached, taken) = keep_best_buckets(weigh, goal, s);
+  std::sort(c.begin() + static_cast<ptrdiff_t>(taken), c.end(), ranks_before);
+  while (taken < c.size() && (taken == 0 || reached < goal)) reached += static_cast<double>(weigh(c[taken++]));
+  c.resize(taken);
 }
 
 // One of the candidates, by its weight; the values become the weights.
@@ -166,11 +169,15 @@ int32_t choose(const float* logits, int vocab, const SamplingParams& params, dou
     const double floor =
         by_p ? (1.0 - static_cast<double>(params.top_p)) * total / vocab : static_cast<double>(params.min_p);
     c.clear();
-    for (int i = 0; i < vocab; ++i) {
-      if (w[i] > 0 && static_cast<double>(w[i]) >= floor) c.push_back({logits[i], i});
+    for (int begin = 0; begin < vocab; begin += kScanBlock) {
+      const int end = std::min(begin + kScanBlock, vocab);
+      if (static_cast<double>(lane_loops().max(w + begin, end - begin)) < floor) continue;
+      for (int i = begin; i < end; ++i) {
+        if (w[i] > 0 && static_cast<double>(w[i]) >= floor) c.push_back({logits[i], i});
+      }
     }
   }
-  if (by_p) keep_nucleus(weigh, static_cast<double>(params.top_p) * total, &c);
+  if (by_p) keep_nucleus(weigh, static_cast<double>(params.top_p) * total, s);
   if (by_min) std::erase_if(c, [&](const Candidate& candidate) { return weigh(candidate) < params.min_p; });
   return draw(weigh, u, &c);
 }

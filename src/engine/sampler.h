@@ -30,6 +30,7 @@ inline constexpr float kGreedyTemperature = 1e-4F;
 struct SamplerScratch {
   std::vector<Candidate> candidates;
   std::vector<float> weights;                      // [V]
+  std::vector<double> buckets;                     // of a long nucleus
   std::vector<int32_t> counts;                     // [V], all zero between calls
   std::vector<int32_t> touched;                    // ids whose count is not zero
   std::vector<std::pair<int32_t, float>> changed;  // logits before the penalties, to be put back

@@ -4,51 +4,13 @@
 #include <cmath>
 
 #include "engine/lane_exp.h"
+#include "engine/lane_sums.h"
 
 namespace concerto::engine {
-namespace {
-
-constexpr int kLanes = 16;
-
-// sum of e^(x-m) and of e^(x-m) (x-m). The second is NaN exactly when an x is not finite (0 * -inf, inf - inf).
-struct Sums {
-  float weight = 0;
-  float moment = 0;
-};
-
-Sums sum_lanes(const float* x, int n, float m) noexcept {
-  float weight[kLanes] = {};
-  float moment[kLanes] = {};
-  int i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int j = 0; j < kLanes; ++j) {
-      const float t = x[i + j] - m;
-      const float e = lane_exp(t);
-      weight[j] += e;
-      moment[j] += e * t;
-    }
-  }
-  for (int j = 0; i < n; ++i, ++j) {
-    const float t = x[i] - m;
-    const float e = lane_exp(t);
-    weight[j] += e;
-    moment[j] += e * t;
-  }
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int j = 0; j < half; ++j) {
-      weight[j] += weight[j + half];
-      moment[j] += moment[j + half];
-    }
-  }
-  return {weight[0], moment[0]};
-}
-
-}  // namespace
-
 void read_signals(const float* logits, int vocab, int top, LogSumExp log_sum_exp, RowSignals* out) {
   select_top(logits, vocab, std::max(2, top), &out->top);
   const float best = out->top[0].value;
-  const Sums sums = sum_lanes(logits, vocab, best);
+  const ExpMoments sums = lane_loops().exp_moments(logits, vocab, best);
   out->finite = std::isfinite(sums.moment) && std::isfinite(best);
   if (!out->finite) return;
   out->log_sum_exp = log_sum_exp(logits, vocab);

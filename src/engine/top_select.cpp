@@ -3,26 +3,17 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/lane_sums.h"
+
 namespace concerto::engine {
 namespace {
 
 constexpr int kStride = 64;  // values tested at once against the threshold
 
-float max_of(const float* x, int n) noexcept {
-  float lanes[16];
-  std::fill_n(lanes, 16, -std::numeric_limits<float>::infinity());
-  int i = 0;
-  for (; i + 16 <= n; i += 16) {
-    for (int j = 0; j < 16; ++j) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
-  }
-  for (; i < n; ++i) lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
-  return *std::max_element(lanes, lanes + 16);
-}
-
 }  // namespace
 
 int32_t argmax(const float* x, int n) noexcept {
-  const float best = max_of(x, n);
+  const float best = lane_loops().max(x, n);
   for (int i = 0; i < n; ++i) {
     if (x[i] == best) return i;
   }
@@ -45,7 +36,7 @@ void select_top(const float* x, int n, int k, std::vector<Candidate>* out) {
   };
   for (int begin = 0; begin < n; begin += kStride) {
     const int end = std::min(begin + kStride, n);
-    if (!open && !(max_of(x + begin, end - begin) > threshold)) continue;
+    if (!open && !(lane_loops().max(x + begin, end - begin) > threshold)) continue;
     for (int i = begin; i < end; ++i) {
       if (!open && !(x[i] > threshold)) continue;
       out->push_back({x[i], i});
