@@ -46,7 +46,8 @@ name = "desk"
 kind = "people"
 
 [cascade]
-threshold = 0.0  # the small model always counts as confident
+threshold = 0.0     # the small model always counts as confident
+window_tokens = 4   # and is asked early, so that its answer is seen to stream
 
 [store]
 path = ${JSON.stringify(join(folder, "concerto.db"))}
