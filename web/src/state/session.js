@@ -40,7 +40,8 @@ export function stop() {
   running.value?.abort.abort();
 }
 
-// Drops `message` and all after it, and answers anew. Answers are reproducible: another one takes another seed.
+// Drops `message` and all after it, and answers anew. The same request with the same seed gives the same bytes: what
+// is to come out another way says another seed.
 export function regenerate(chat, message, { by } = {}) {
   if (running.value) return;
   const place = chat.messages.value.indexOf(message);
