@@ -83,9 +83,9 @@ void bench_matmul(const KernelTable& k, double hz, int cols, int rows) {
   }
 }
 
-void bench_stream(const KernelTable& k) {
+void bench_stream(const KernelTable& k, int threads) {
   const int cols = 1536;
-  std::printf("\nTwo threads, weights from memory, table %s: GMAC/s (GB/s)\n", k.name);
+  std::printf("\n%d threads, weights from memory, table %s: GMAC/s (GB/s)\n", threads, k.name);
   for (const TensorType type : {TensorType::kQ4_K, TensorType::kQ6_K, TensorType::kQ8_0}) {
     const int rows =
         static_cast<int>(400e6 / static_cast<double>(kernels::packed_bytes(type, 16, cols)) * 16) / 32 * 32;
@@ -98,9 +98,9 @@ void bench_stream(const KernelTable& k) {
       std::vector<float> out(static_cast<size_t>(t) * static_cast<size_t>(rows));
       double best = 0;
       for (int pass = 0; pass < 4; ++pass) {
-        const int half = m.panels() / 2;
-        best = std::max(best, rate_of_threads(2, static_cast<double>(rows) / 2 * cols, [&](int thread) {
-                          k.matmul(m, in.x, thread * half, (thread + 1) * half, out.data(), rows);
+        const int part = m.panels() / threads;
+        best = std::max(best, rate_of_threads(threads, static_cast<double>(rows) / threads * cols, [&](int thread) {
+                          k.matmul(m, in.x, thread * part, (thread + 1) * part, out.data(), rows);
                         }));
       }
       std::printf("  T%d %.0f (%.1f)", t, best * t * 1e-9,
@@ -207,7 +207,9 @@ int main(int argc, char** argv) {
     bench::bench_matmul(*table, hz, 1536, 256);
     if (first < argc && wanted("wide")) bench::bench_matmul(*table, hz, 8960, 64);
   }
-  if (wanted("stream")) bench::bench_stream(*table);
+  if (wanted("stream")) {
+    for (const int threads : {1, 2}) bench::bench_stream(*table, threads);
+  }
   if (wanted("attention")) bench::bench_attention(*table, hz);
   if (wanted("vector")) bench::bench_vector(*table);
   return 0;

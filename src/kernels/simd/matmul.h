@@ -16,6 +16,17 @@ namespace concerto::kernels::simd {
 
 inline constexpr size_t kGroupBytes = 256 * 1024;  // weights of a panel group: a quarter of a 1 MB L2 cache
 
+// In a pass of few tokens the weights come from memory, and the hardware prefetcher stops at every page: each sub-block
+// asks for its share of the block that lies this far ahead. Measured on Zen 4: one or two tokens are best served into
+// L1, more tokens (which need L1 for their activations, and time for the weights to arrive) into L2.
+template <int NT, size_t kShare>
+CONCERTO_FORCE_INLINE void prefetch_share(const std::byte* block, int s) noexcept {
+  constexpr size_t kAhead = NT <= 2 ? 6144 : 8192;
+  const std::byte* p = block + kAhead + static_cast<size_t>(s) * kShare;
+#pragma GCC unroll 16
+  for (size_t i = 0; i < kShare; i += 64) __builtin_prefetch(p + i, 0, NT <= 2 ? 3 : 2);
+}
+
 // What a Format reads of a tile of tokens, at the current block.
 struct TileInputs {
   const int8_t* q;           // token 0; tokens q_stride bytes apart
