@@ -23,12 +23,20 @@ Delta AnswerStream::feed(TokenInfo token, bool visible) {
   waiting_.back().thinking =
       was_thinking || splitter_.thinking() || (thought_ && !answered_ && is_blank(waiting_.back().bytes));
   if (stopped_) {
-    const Delta rest = finish();
-    out.content += rest.content;
-    out.reasoning += rest.reasoning;
+    auto parts = splitter_.finish();
+    out.content += parts.content;
+    out.reasoning += parts.reasoning;
+    drop_stop_string(out.content.size() + out.reasoning.size());
   }
   release(&out);
   return out;
+}
+
+// Keeps the waiting tokens that made the last `shown` bytes; those behind them spell the stop string.
+void AnswerStream::drop_stop_string(size_t shown) {
+  size_t keep = 0;
+  for (size_t bytes = 0; keep < waiting_.size() && bytes < shown; ++keep) bytes += waiting_[keep].bytes.size();
+  waiting_.resize(keep);
 }
 
 Delta AnswerStream::take(std::string_view text) {
@@ -39,22 +47,21 @@ Delta AnswerStream::take(std::string_view text) {
 }
 
 Delta AnswerStream::finish() {
-  Delta out;
-  if (!stopped_) {
-    out = take(detokenizer_.finish());
-    auto parts = splitter_.feed(matcher_.finish());
+  if (stopped_) return {};
+  Delta out = take(detokenizer_.finish());
+  for (auto& parts : {splitter_.feed(matcher_.finish()), splitter_.finish()}) {
     out.content += parts.content;
     out.reasoning += parts.reasoning;
   }
-  auto parts = splitter_.finish();
-  out.content += parts.content;
-  out.reasoning += parts.reasoning;
   release(&out);
   return out;
 }
 
 void AnswerStream::release(Delta* delta) {
   if (delta->content.empty() && delta->reasoning.empty()) return;
+  if (delta->content.empty()) {  // a tag may be spelt by several tokens: only its last one showed what they are
+    for (TokenInfo& token : waiting_) token.thinking = true;
+  }
   std::move(waiting_.begin(), waiting_.end(), std::back_inserter(delta->tokens));
   waiting_.clear();
 }

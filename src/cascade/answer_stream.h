@@ -19,12 +19,13 @@ class AnswerStream {
   // `visible` is false for control tokens, which have no text. A delta without text carries no tokens: they wait for
   // the text that they are a part of.
   Delta feed(TokenInfo token, bool visible);
-  // What was held back, at the end of the answer. Tokens that went into a stop string are dropped with it.
+  // What was held back, at the end of the answer; nothing after a stop string, which goes with its tokens.
   Delta finish();
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
 
  private:
   Delta take(std::string_view text);
+  void drop_stop_string(size_t shown);
   void release(Delta* delta);
 
   text::StreamDetokenizer detokenizer_;

@@ -215,6 +215,7 @@ void Run::start_tier(size_t index) {
   signals_.clear();
   window_seen_ = 0;
   tokens_seen_ = 0;
+  reported_.reset();
   attempt_cancel_ = base::CancelToken();
   attempt_ns_ = core_->clock.now_ns();
   if (tier.first_event_ms > 0) ask_timer(tier.first_event_ms, TimedOut{generation_, true});
@@ -287,10 +288,10 @@ void Run::commit(std::optional<double> score) {
 
 void Run::take(End&& event) {
   if (!committed_) {
+    reported_ = event.usage;
     const bool empty = std::all_of(held_.begin(), held_.end(),
                                    [](const Delta& one) { return one.content.empty() && one.reasoning.empty(); });
     if (must_convince_ && (empty || event.reason == FinishReason::kContentFilter)) {
-      add_usage(event.usage);
       give_up(empty ? "empty" : "refused", std::nullopt, std::nullopt);
       return;
     }
@@ -334,7 +335,7 @@ void Run::give_up(std::string outcome, std::optional<double> score, std::optiona
   active_ = false;
   attempt_cancel_.cancel();
   // What it cost up to here; what it computes before it notices is not waited for.
-  const Usage usage{fits_[current_].prompt_tokens, tokens_seen_, 0};
+  const Usage usage = reported_.value_or(Usage{fits_[current_].prompt_tokens, tokens_seen_, 0});
   add_usage(usage);
   const Backend& backend = *core_->tiers[current_].backend;
   decision_.attempts.push_back(close_attempt(outcome, score, usage));

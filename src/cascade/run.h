@@ -11,6 +11,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -126,6 +127,7 @@ class Run : public std::enable_shared_from_this<Run> {
   std::vector<TokenInfo> signals_;  // numbers only, of the first window
   int window_seen_ = 0;
   int tokens_seen_ = 0;
+  std::optional<Usage> reported_;  // by its End
 };
 
 }  // namespace concerto::cascade
