@@ -207,10 +207,11 @@ void ForwardPass::kv_head(const LayerWeights& w, int layer, int g, float* scratc
     k_.matmul(k_matrix, part, 0, panels, k, c_.head_dim);
     k_.matmul(v_matrix, part, 0, panels, v, c_.head_dim);
     for (int t = 0; t < count; ++t, k += c_.head_dim, v += c_.head_dim) {
-      const auto& token = batch_.tokens[static_cast<size_t>(first + t)];
+      const auto index = static_cast<size_t>(first) + static_cast<size_t>(t);
+      const auto& token = batch_.tokens[index];
       if (w.k_bias != nullptr) k_.add(k, w.k_bias + g * c_.head_dim, c_.head_dim);
       if (w.v_bias != nullptr) k_.add(v, w.v_bias + g * c_.head_dim, c_.head_dim);
-      const auto row = static_cast<size_t>(first + t) * half;
+      const size_t row = index * half;
       k_.rope(k, s_.cos + row, s_.sin + row, 1, c_.head_dim, c_.rope_neox);
       const auto& blocks = batch_.block_tables[static_cast<size_t>(token.sequence)];
       uint16_t* block = kv_ + static_cast<size_t>(blocks[static_cast<size_t>(token.position / kKvBlockTokens)]) *

@@ -24,7 +24,8 @@ using kernels::PackedMatrix;
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr int kPanelsPerStep = 8;
+constexpr int kPanelsPerStep = 4;
+constexpr size_t kSlabBytes = size_t{8} << 20;  // of the source
 
 bool is_float(TensorType type) noexcept {
   return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
@@ -63,6 +64,7 @@ class WeightLoader {
     pack_matrices();
     weights_->hash_ = digest_.finish();
     if (embedding_ != nullptr) {
+      file_->release(embedding_->bytes);  // what the digest touched
       weights_->embedding_ = embedding_;
       weights_->file_ = std::move(file_);
     }
@@ -227,29 +229,41 @@ class WeightLoader {
     if (options_.progress) options_.progress(1);
   }
 
+  // By slabs whose source pages are dropped at once: a large head never stands in memory twice.
   void pack(const Matrix& matrix) {
+    const auto& packed = *matrix.packed;
+    const size_t source_row = row_bytes(matrix.source->type, packed.cols);
+    const auto panels = static_cast<int>(std::max(kSlabBytes / (source_row * kernels::kPanelRows), size_t{1}));
+    for (int first = 0; first < packed.panels(); first += panels) {
+      const int last = std::min(first + panels, packed.panels());
+      pool_.parallel_for(last - first, kPanelsPerStep,
+                         [&](int begin, int end, int) { pack_panels(matrix, first + begin, first + end); });
+      const size_t from = static_cast<size_t>(first) * kernels::kPanelRows * source_row;
+      const size_t to =
+          std::min(static_cast<size_t>(last) * kernels::kPanelRows * source_row, matrix.source->bytes.size());
+      file_->release(matrix.source->bytes.subspan(from, to - from));
+    }
+  }
+
+  static void pack_panels(const Matrix& matrix, int begin, int end) {
     const auto& packed = *matrix.packed;
     auto* out = const_cast<std::byte*>(packed.data);
     const std::byte* rows = matrix.source->bytes.data();
     if (packed.type == matrix.source->type) {
-      pool_.parallel_for(packed.panels(), kPanelsPerStep, [&](int begin, int end, int) {
-        kernels::pack(packed.type, packed.rows, packed.cols, rows, begin, end, out);
-      });
+      kernels::pack(packed.type, packed.rows, packed.cols, rows, begin, end, out);
       return;
     }
     // Quantise panel by panel: decoded and encoded rows never exist for more than a panel per thread.
     const size_t panel_bytes = packed.bytes / static_cast<size_t>(packed.panels());
-    pool_.parallel_for(packed.panels(), 1, [&](int begin, int end, int) {
-      std::vector<float> row(static_cast<size_t>(packed.cols));
-      std::vector<std::byte> encoded(row_bytes(packed.type, packed.cols) * kernels::kPanelRows);
-      for (int panel = begin; panel < end; ++panel) {
-        const int first = panel * kernels::kPanelRows;
-        const int count = std::min(kernels::kPanelRows, packed.rows - first);
-        for (int r = 0; r < count; ++r) quantise_row(matrix, rows, first + r, row, encoded.data(), r);
-        kernels::pack(packed.type, count, packed.cols, encoded.data(), 0, 1,
-                      out + static_cast<size_t>(panel) * panel_bytes);
-      }
-    });
+    std::vector<float> row(static_cast<size_t>(packed.cols));
+    std::vector<std::byte> encoded(row_bytes(packed.type, packed.cols) * kernels::kPanelRows);
+    for (int panel = begin; panel < end; ++panel) {
+      const int first = panel * kernels::kPanelRows;
+      const int count = std::min(kernels::kPanelRows, packed.rows - first);
+      for (int r = 0; r < count; ++r) quantise_row(matrix, rows, first + r, row, encoded.data(), r);
+      kernels::pack(packed.type, count, packed.cols, encoded.data(), 0, 1,
+                    out + static_cast<size_t>(panel) * panel_bytes);
+    }
   }
 
   static void quantise_row(const Matrix& matrix, const std::byte* rows, int source_row, std::vector<float>& row,

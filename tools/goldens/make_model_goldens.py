@@ -14,6 +14,7 @@ Writes under tests/data/model:
 The tiny models' reference computes attention with this engine's roundings to bfloat16, so that everything can be compared
 tightly. The greedy text is plain transformers.
 """
+import math
 import os
 import pathlib
 import sys
@@ -43,7 +44,8 @@ def blockwise_attention(module, query, key, value, attention_mask, scaling, **kw
     groups = query.shape[1] // key.shape[1]
     key = key.bfloat16().float().repeat_interleave(groups, 1)
     value = value.bfloat16().float().repeat_interleave(groups, 1)
-    scores = query.bfloat16().float() @ key.transpose(2, 3) * scaling
+    query = (query * torch.tensor(scaling * math.log2(math.e))).bfloat16().float()
+    scores = query @ key.transpose(2, 3)
     seen = torch.ones(scores.shape[-2:]).tril(scores.shape[-1] - scores.shape[-2]).bool()
     scores = scores.masked_fill(~seen, float("-inf"))
     top = torch.full(scores.shape[:-1], float("-inf"))
@@ -52,8 +54,8 @@ def blockwise_attention(module, query, key, value, attention_mask, scaling, **kw
     for begin in range(0, scores.shape[-1], 64):
         block = scores[..., begin:begin + 64]
         new_top = torch.maximum(top, block.max(-1).values)
-        weights = torch.exp(block - new_top[..., None]).bfloat16().float()
-        keep = torch.exp(top - new_top)
+        weights = torch.exp2(block - new_top[..., None]).bfloat16().float()
+        keep = torch.exp2(top - new_top)
         total = total * keep + weights.sum(-1)
         out = out * keep[..., None] + weights @ value[:, :, begin:begin + 64]
         top = new_top
