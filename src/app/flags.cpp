@@ -20,6 +20,11 @@ Flags& Flags::text(const char* names, std::string* out, const char* type, const 
   return *this;
 }
 
+Flags& Flags::needed(const char* names, std::string* out, const char* type, const char* help) {
+  app_->add_option(names, *out, help)->type_name(type)->required();
+  return *this;
+}
+
 Flags& Flags::integer(const char* names, std::optional<int>* out, int low, int high, const char* help) {
   app_->add_option(names, *out, help)->check(CLI::Range(low, high))->type_name("N");
   return *this;

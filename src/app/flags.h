@@ -21,6 +21,8 @@ class Flags {
   // names: "-t,--threads". An optional that is not given stays empty.
   Flags& text(const char* names, std::optional<std::string>* out, const char* type, const char* help);
   Flags& text(const char* names, std::string* out, const char* type, const char* help);
+  // A flag that must be given.
+  Flags& needed(const char* names, std::string* out, const char* type, const char* help);
   Flags& integer(const char* names, std::optional<int>* out, int low, int high, const char* help);
   Flags& integer(const char* names, int* out, int low, int high, const char* help);
   Flags& number(const char* names, std::optional<double>* out, double low, double high, const char* help);

@@ -29,7 +29,9 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
   size_t least = SIZE_MAX;
   if (word.size() > 64) return best;  // no typing error
   for (const auto& candidate : candidates) {
-    const size_t edits = distance(word, candidate);
+    // Somebody who wrote four letters of a word and stopped meant that word.
+    const bool begins = word.size() >= 4 && candidate.starts_with(word);
+    const size_t edits = begins ? 1 : distance(word, candidate);
     if (edits < least && edits <= std::max<size_t>(1, candidate.size() / 3)) {
       least = edits;
       best = candidate;

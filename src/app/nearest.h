@@ -7,8 +7,8 @@
 
 namespace concerto::app {
 
-// The candidate with the fewest edits (insert, delete, replace, swap of neighbours), at most a third of its length;
-// empty when none is that near.
+// The candidate with the fewest edits (insert, delete, replace, swap of neighbours), at most a third of its length, or
+// one that begins with the word; empty when none is that near.
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 
 }  // namespace concerto::app

@@ -30,6 +30,7 @@ Verb run_verb();
 Verb init_verb();
 Verb doctor_verb();
 Verb bench_verb();
+Verb ppl_verb();
 Verb tokenize_verb();
 Verb version_verb();
 
