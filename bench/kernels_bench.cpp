@@ -1,9 +1,12 @@
-// Speed of the kernel table: kernels_bench [isa] [matmul|stream|attention|vector]...
+// Speed of the kernel table: kernels_bench [isa] [matmul|stream|attention|vector|pack]...
 //   matmul     MAC a cycle of one core by weight type and tokens a pass, weights in cache
 //   stream     two threads over weights that no cache holds: GMAC/s and GB/s by tokens a pass
 //   attention  GFLOP/s of one core for prefill and decode shapes
 //   vector     the element-wise functions, ns a call
+//   pack       repacking file rows into panels, GB/s of one core
 // With the ceilings probed in the same run. Minima over repeats: the machine may be shared.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -26,12 +29,17 @@ using base::TensorType;
 using kernels::Activations;
 using kernels::KernelTable;
 
+constexpr size_t kHugePage = 2UL << 20;
+
 struct Free {
   void operator()(std::byte* p) const { std::free(p); }
 };
 using Buffer = std::unique_ptr<std::byte, Free>;
 Buffer buffer(size_t bytes) {
-  Buffer b(static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 127) / 64 * 64)));
+  Buffer b(static_cast<std::byte*>(std::aligned_alloc(kHugePage, (bytes + kHugePage) / kHugePage * kHugePage)));
+#if defined(MADV_HUGEPAGE)
+  (void)madvise(b.get(), bytes, MADV_HUGEPAGE);
+#endif
   std::memset(b.get(), 0x11, (bytes + 127) / 64 * 64);
   return b;
 }
@@ -184,6 +192,21 @@ void bench_vector(const KernelTable& k) {
   report("store_kv (K 128)", 256, [&] { k.store_kv(a.data(), b.data(), 128, 5, tiles.data(), tiles.data() + 8192); });
 }
 
+void bench_pack() {
+  const int cols = 1536;
+  const int rows = 1024;
+  std::printf("\nPacking, GB/s of file bytes on one core\n ");
+  for (const TensorType type : kTypes) {
+    const auto& g = base::geometry(type);
+    const size_t file_bytes = static_cast<size_t>(rows) * cols / g.block_weights * g.block_bytes;
+    const Buffer file = buffer(file_bytes);
+    const Buffer out = buffer(kernels::packed_bytes(type, rows, cols));
+    const double s = best_seconds(20, [&] { kernels::pack(type, rows, cols, file.get(), 0, rows / 16, out.get()); });
+    std::printf(" %s %.2f", std::string(g.name).c_str(), static_cast<double>(file_bytes) / s * 1e-9);
+  }
+  std::printf("\n");
+}
+
 }  // namespace
 }  // namespace concerto::bench
 
@@ -212,5 +235,6 @@ int main(int argc, char** argv) {
   }
   if (wanted("attention")) bench::bench_attention(*table, hz);
   if (wanted("vector")) bench::bench_vector(*table);
+  if (wanted("pack")) bench::bench_pack();
   return 0;
 }

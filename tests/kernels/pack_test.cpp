@@ -4,6 +4,7 @@
 
 #include "kernels/reference_decode.h"
 #include "kernels/test_data.h"
+#include "quant/registry.h"
 
 namespace concerto::kernels {
 namespace {
@@ -28,6 +29,21 @@ TEST_P(PackTest, UnpackedRowsEqualTheFile) {
           ASSERT_EQ(bits_of(out[c]), bits_of(expected)) << "cols " << cols << " row " << r << " column " << c;
         }
       }
+    }
+  }
+}
+
+TEST_P(PackTest, UnpackedRowsEqualTheCodec) {
+  for (const int cols : widths(GetParam().type)) {
+    const test::Matrix m(GetParam().type, 18, cols, 8);
+    const auto blocks = static_cast<size_t>(cols) / GetParam().block_weights;
+    std::vector<float> out(static_cast<size_t>(cols));
+    std::vector<float> expected(static_cast<size_t>(cols));
+    for (int r = 0; r < 18; ++r) {
+      unpack_row(m.view, r, out.data());
+      quant::codec(GetParam().type)
+          .decode(m.file.data() + blocks * GetParam().block_bytes * r, expected.data(), blocks);
+      for (int c = 0; c < cols; ++c) ASSERT_EQ(bits_of(out[c]), bits_of(expected[c])) << "row " << r << " column " << c;
     }
   }
 }

@@ -73,7 +73,8 @@ void read_q6(const PanelQ6K& p, int r, RowBlock* out) {
   out->offset = 32;
   out->scale_columns = 16;
   out->d_all = p.d[r];
-  for (int s = 0; s < 16; ++s) out->scale[s] = p.scales[s / 2][r][s & 1];
+  for (int s = 0; s < 16; ++s)
+    out->scale[s] = static_cast<int>(p.scales[s / 2][r][s & 1]);  // NOLINT(bugprone-signed-char-misuse)
   for (int s = 0; s < 8; ++s) {
     read_nibbles(p.nibbles[s][0], r, out->q + s * 32);
     add_plane2(p.plane[2 * s], r, out->q + s * 32);

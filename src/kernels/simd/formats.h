@@ -67,7 +67,7 @@ struct Format32 {
 #pragma GCC unroll 16
     for (int t = 0; t < NT; ++t) a[t] = Isa::zero_f();
     for (int s = 0; s < n; ++s) {
-      prefetch_share<NT, Layout::bytes(8) / 8>(b, s);
+      prefetch_share<NT, Layout::bytes(8) / 8, Layout::kHasPlane>(b, s);
       I sums[NT];
 #pragma GCC unroll 16
       for (int t = 0; t < NT; ++t) {
@@ -143,7 +143,7 @@ struct FormatSuper {
     for (int t = 0; t < NT; ++t) weighted[t] = Isa::zero();
     const std::byte* vectors = reinterpret_cast<const std::byte*>(p.nibbles) + first * 4;
     for (int pair = 0; pair < 4; ++pair) {
-      prefetch_share<NT, sizeof(Panel) / 4>(b, pair);
+      prefetch_share<NT, sizeof(Panel) / 4, (kPlaneBits > 0)>(b, pair);
       const I scales = Isa::load_pairs_unsigned(p.scales[pair][first]);
       sub_block<Isa, NT>(p, vectors, 2 * pair, part, Isa::even_of_pairs(scales), in, weighted);
       sub_block<Isa, NT>(p, vectors + 256, 2 * pair + 1, part, Isa::odd_of_pairs(scales), in, weighted);
@@ -205,7 +205,7 @@ struct FormatQ6K {
     const int8_t* q = in.q;
     const int32_t* offsets = in.offsets16;
     for (int s = 0; s < 8; ++s) {
-      prefetch_share<NT, sizeof(PanelQ6K) / 8>(b, s);
+      prefetch_share<NT, sizeof(PanelQ6K) / 8, true>(b, s);
       const I scales = Isa::load_pairs_signed(p.scales[s][first]);
       sub_block<Isa, NT, 0>(vectors, planes, Isa::even_of_pairs(scales), q, in.q_stride, offsets, weighted);
       sub_block<Isa, NT, 2>(vectors, planes + 64, Isa::odd_of_pairs(scales), q, in.q_stride, offsets + 1, weighted);
