@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs clang-tidy over the sources of a build folder, in parallel, only where something changed.
 
-    tools/tidy.py [--build build/test] [--jobs N] [FILE ...]
+    tools/tidy.py [--build build/test] [--jobs N] [--tests] [FILE ...]      default: all of src/
 
 A file that was clean is remembered in ~/.cache/concerto/tidy under a hash of everything its result depends on: the
 file, our headers that it includes, its compile command, .clang-tidy and the version of clang-tidy.
@@ -75,19 +75,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/test")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--tests", action="store_true", help="tests/ as well as src/")
     parser.add_argument("files", nargs="*", type=pathlib.Path)
     options = parser.parse_args()
+    folders = [ROOT / "src"] + ([ROOT / "tests"] if options.tests or options.files else [])
     entries = {}
     for entry in json.loads((options.build / "compile_commands.json").read_text()):
         path = pathlib.Path(entry["file"]).resolve()
-        ours = [ROOT / "src", ROOT / "tests"]
-        if any(folder in path.parents for folder in ours):  # not what the build writes
+        if any(folder in path.parents for folder in folders):  # not what the build writes
             entries[path] = entry
     wanted = {f.resolve() for f in options.files} or entries.keys()
     if unknown := [f for f in wanted if f not in entries]:
         sys.exit(f"{unknown[0]}: not in {options.build}/compile_commands.json")
     version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
-    salt = version + (ROOT / ".clang-tidy").read_bytes()
+    salt = version + b"".join(p.read_bytes() for p in sorted([ROOT / ".clang-tidy", *ROOT.glob("src/*/.clang-tidy")]))
     sources = Sources()
     keys = {path: key_of(sources, entries[path], salt) for path in wanted}
     CACHE.mkdir(parents=True, exist_ok=True)

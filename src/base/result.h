@@ -56,10 +56,12 @@ inline tl::unexpected<Error> fail(Code code, std::string message, std::string pa
 // Result.
 #define CONCERTO_CONCAT_(a, b) a##b
 #define CONCERTO_CONCAT(a, b) CONCERTO_CONCAT_(a, b)
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration can't stand in parentheses.
 #define CONCERTO_TRY_(tmp, decl, expr)                          \
   auto tmp = (expr);                                            \
   if (!tmp) return tl::make_unexpected(std::move(tmp).error()); \
   decl = std::move(*tmp)
+// NOLINTEND(bugprone-macro-parentheses)
 #define TRY(decl, expr) CONCERTO_TRY_(CONCERTO_CONCAT(try_, __COUNTER__), decl, expr)
 #define TRY_STATUS(expr)                                                                       \
   do {                                                                                         \
