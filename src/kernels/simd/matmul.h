@@ -110,7 +110,7 @@ void panel_tile(const std::byte* panel, const Activations& x, int token, int row
   }
 }
 
-// The last `tokens` < kTokenTile tokens: one instantiation each.
+// A tile of `tokens` <= NT tokens: one instantiation each.
 template <class Isa, class Format, int NT>
 void tail_tile(int tokens, const std::byte* panel, const Activations& x, int token, int rows, float* out,
                ptrdiff_t out_stride) noexcept {
@@ -130,8 +130,9 @@ void matmul(const PackedMatrix& w, const Activations& x, int panel_begin, int pa
   const int group = fit > 1 ? fit : 1;
   for (int begin = panel_begin; begin < panel_end; begin += group) {
     const int end = begin + group < panel_end ? begin + group : panel_end;
-    for (int token = 0; token < x.tokens; token += Isa::kTokenTile) {
-      const int tokens = x.tokens - token < Isa::kTokenTile ? x.tokens - token : Isa::kTokenTile;
+    const int tiles = (x.tokens + Isa::kTokenTile - 1) / Isa::kTokenTile;
+    for (int tile = 0, token = 0, tokens = 0; tile < tiles; ++tile, token += tokens) {
+      tokens = (x.tokens - token + tiles - tile - 1) / (tiles - tile);  // nearly equal: 9 = 5 + 4 rather than 8 + 1
       for (int panel = begin; panel < end; ++panel) {
         const int row = panel * kPanelRows;
         const int rows = w.rows - row < kPanelRows ? w.rows - row : kPanelRows;
