@@ -62,7 +62,6 @@ base::Result<std::unique_ptr<Product>> Product::create(const Config& config, Tie
                                                        const base::Clock& clock) {
   std::unique_ptr<Product> product(new Product(config, std::move(maker), clock));
   TRY_STATUS(product->open());
-  product->loader_ = std::thread([raw = product.get()] { raw->load(); });
   return product;
 }
 
@@ -98,6 +97,10 @@ Product::~Product() {
 }
 
 void Product::load() {
+  loader_ = std::thread([this] { run_loader(); });
+}
+
+void Product::run_loader() {
   base::Status status = load_tiers();
   const std::lock_guard lock(mutex_);
   loading_.clear();

@@ -1,7 +1,7 @@
 // Product: everything that `serve` serves, put together: store, desk, engines, tiers, cascade, behind api::Service.
 //
-// create() checks and opens what is quick; the models load on a thread of the product's own, so that the server answers
-// /livez at once and /readyz tells how far it is. All functions from any thread.
+// create() checks and opens what is quick; load() starts a thread of the product's own that loads the models, so that
+// the server answers /livez at once and /readyz tells how far it is. All functions from any thread.
 //
 // End: stop the server first (which cancels what runs), then destroy the product: it waits for the requests under way
 // to end before it takes down what they use.
@@ -49,6 +49,8 @@ class Product final : public api::Service {
   [[nodiscard]] std::vector<api::EngineSample> engines() const override;
   [[nodiscard]] std::vector<api::Gauge> gauges() const override;
 
+  // Once.
+  void load();
   // The outcome of loading; nullopt while it goes on for longer than `timeout_ms`.
   std::optional<base::Status> wait_loaded(int timeout_ms);
   // From now on /readyz says "draining".
@@ -66,7 +68,7 @@ class Product final : public api::Service {
 
   Product(const Config& config, TierMaker maker, const base::Clock& clock);
   base::Status open();
-  void load();
+  void run_loader();
   base::Status load_tiers();
   [[nodiscard]] std::string model_names() const;
 

@@ -63,8 +63,9 @@ base::Result<LoadedTier> make_tier(const TierConfig& tier, const TierContext& co
 
 base::Status check_tier(const TierConfig& tier) {
   if (tier.kind == TierKind::kUpstream) {
-    TRY(const std::string key, cascade::read_api_key(tier.api_key_env, tier.api_key_file));
-    return {};
+    const auto key = cascade::read_api_key(tier.api_key_env, tier.api_key_file);
+    if (key) return {};
+    return fail(key.error().code, fmt::format("tier {}: {}", tier.name, key.error().message));
   }
   std::error_code error;
   if (tier.kind != TierKind::kLocal || std::filesystem::exists(tier.model, error)) return {};

@@ -75,6 +75,7 @@ class ProductTest : public ::testing::Test {
     auto started = api::ApiServer::start(std::move(options), product.get());
     ASSERT_TRUE(started) << started.error().message;
     server = std::move(*started);
+    product->load();
   }
   void start_ready() {
     start();
@@ -377,6 +378,7 @@ TEST_F(ProductTest, ServesRealWeights) {
   auto started = api::ApiServer::start({.port = 0}, product.get());
   ASSERT_TRUE(started);
   server = std::move(*started);
+  product->load();
   const auto loaded = product->wait_loaded(60'000);
   ASSERT_TRUE(loaded.has_value());
   ASSERT_TRUE(*loaded) << loaded->error().message;

@@ -13,6 +13,7 @@
 #include "base/cpu_features.h"
 #include "base/thread_pool.h"
 #include "formats/gguf.h"
+#include "kernels/kernels.h"
 #include "store/store.h"
 
 namespace concerto::app {
@@ -64,6 +65,11 @@ void machine(Report* report) {
   report->line("concerto", CONCERTO_VERSION);
   report->line("processor", fmt::format("{}, {} usable cores", base::cpu_name(), base::available_cores()));
   report->line("instructions", instruction_sets());
+  std::string others;
+  for (const char* name : {"avx512", "avx2", "neon", "generic"}) {
+    if (kernels::find_table(name) != nullptr) others += (others.empty() ? "" : ", ") + std::string(name);
+  }
+  report->line("kernels", fmt::format("{} (this processor runs {})", kernels::best_table().name, others));
   const auto page = static_cast<double>(::sysconf(_SC_PAGESIZE));
   report->line("memory", fmt::format("{}, {} free", format_bytes(page * static_cast<double>(::sysconf(_SC_PHYS_PAGES))),
                                      format_bytes(page * static_cast<double>(::sysconf(_SC_AVPHYS_PAGES)))));

@@ -136,6 +136,7 @@ int run(const Arguments& arguments) {
   if (!product) return fail_with(product.error());
   auto server = api::ApiServer::start(std::move(*options), product->get());
   if (!server) return fail_with(server.error());
+  (*product)->load();
   const std::string address = address_of(*config, (*server)->port());
   print_note(fmt::format("{}; listening on {}, loading models", config->file, address));
 
@@ -154,6 +155,8 @@ int run(const Arguments& arguments) {
   }
   drain(signals, server->get(), product->get(), config->server.drain_ms);
   server->reset();
+  // Half a model can't be stopped from loading, but there is nobody left to load it for.
+  if (!ready) std::_Exit(kOk);
   product->reset();
   return kOk;
 }
