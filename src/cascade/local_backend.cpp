@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <random>
 #include <utility>
 
 #include "cascade/answer_stream.h"
@@ -138,11 +137,6 @@ class LocalBackend final : public Backend {
   std::string model_id_;
 };
 
-uint64_t random_seed() {
-  std::random_device device;
-  return (static_cast<uint64_t>(device()) << 32) | device();
-}
-
 }  // namespace
 
 engine::SamplingParams merge_sampling(const ChatRequest& request, engine::SamplingParams out) {
@@ -155,7 +149,7 @@ engine::SamplingParams merge_sampling(const ChatRequest& request, engine::Sampli
   out.presence_penalty = request.presence_penalty.value_or(out.presence_penalty);
   out.frequency_penalty = request.frequency_penalty.value_or(out.frequency_penalty);
   out.logit_bias = request.logit_bias;
-  out.seed = request.seed ? *request.seed : out.temperature > 0 ? random_seed() : 0;
+  out.seed = request.seed.value_or(out.seed);
   return out;
 }
 

@@ -1,8 +1,8 @@
 // LocalBackend: a tier that is a model in this process.
 //
-// The same request with the same seed gives the same bits (the engine's contract). A request without a seed draws a
-// random one, unless its temperature is 0, where no draw is made. Fields that a request leaves unset take the model's
-// own defaults (Engine::default_sampling).
+// The same request gives the same bits (the engine's contract), hence takes the same route. Fields that a request leaves
+// unset take the model's own defaults (Engine::default_sampling): a request without a seed has that fixed seed too, and
+// who wants another answer to the same question says another seed.
 #pragma once
 
 #include <memory>

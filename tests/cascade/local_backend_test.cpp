@@ -282,10 +282,7 @@ TEST_F(LocalBackendTest, SamplingOverDefaults) {
   EXPECT_EQ(engine_->last.top_logprobs, 1);
   EXPECT_EQ(got.deltas.at(0).tokens.at(0).top.size(), 1U);
   request.seed.reset();
-  const auto a = merge_sampling(request, engine_->default_sampling()).seed;
-  EXPECT_NE(a, merge_sampling(request, engine_->default_sampling()).seed) << "a fresh draw each time";
-  request.temperature = 0;
-  EXPECT_EQ(merge_sampling(request, engine_->default_sampling()).seed, 0U);
+  EXPECT_EQ(merge_sampling(request, engine_->default_sampling()).seed, 0U) << "the same request, the same answer";
 }
 
 TEST_F(LocalBackendTest, RefusalsComeThroughTheSink) {
