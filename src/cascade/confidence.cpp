@@ -24,6 +24,7 @@ double clean(float value, double low, double high) {
 }
 
 constexpr double kLowestLogprob = -100;
+constexpr double kMostSurprise = 8;     // one wild token may not decide alone
 constexpr double kHighestEntropy = 20;  // above ln of any vocabulary
 
 SpanFeatures span_features(std::span<const TokenInfo* const> tokens, bool has_margin) {
@@ -48,6 +49,8 @@ SpanFeatures span_features(std::span<const TokenInfo* const> tokens, bool has_ma
   double margin_sum = 0;
   for (size_t i = 0; i < margins.size(); ++i) {
     logprob_sum += logprobs[i];
+    const double gap = 1 - margins[i];
+    out.doubt += gap * gap + std::min(-logprobs[i], kMostSurprise);
     margin_sum += margins[i];
   }
   out.mean_logprob = logprob_sum / n;
@@ -103,7 +106,14 @@ Features features_of(std::span<const TokenInfo> tokens, int window, bool ended) 
 std::optional<double> confidence(const Features& features) {
   const SpanFeatures& span = features.answer.tokens > 0 ? features.answer : features.thinking;
   if (span.tokens == 0) return std::nullopt;
-  return std::clamp(span.mean_margin, 0.0, 1.0);
+  // A mean over n tokens says little (a wrong name of ten tokens has one in doubt), a sum punishes every long answer: a
+  // mean with kPrior tokens of no doubt added stands between. Chosen on tests/data/cascade/questions.tsv with
+  // Qwen2.5-Coder-0.5B, so its figures there flatter it. Area under the ROC, easy against hard, at temperature 0 / 0.7:
+  // this score .95 / .93; length alone .93 / .92; mean log-probability .59 / .68; mean margin .47 / .52. kScale puts
+  // the best threshold there at 0.85.
+  constexpr double kPrior = 32;
+  constexpr double kScale = 1.5;
+  return 1 / (1 + kScale * span.doubt / (span.tokens + kPrior));
 }
 
 }  // namespace concerto::cascade

@@ -22,6 +22,7 @@ struct SpanFeatures {
   double low_margin = 0;   // 10% quantile
   double mean_entropy = 0;
   double max_entropy = 0;
+  double doubt = 0;              // sum over the tokens of (1 - margin)^2 - logprob (at most 8)
   double min_window_margin = 0;  // lowest mean margin of kMarginWindow neighbours (of all, when there are fewer)
 };
 
@@ -38,7 +39,8 @@ constexpr int kMarginWindow = 8;
 // Of the first `window` tokens (0: of all).
 Features features_of(std::span<const TokenInfo> tokens, int window, bool ended);
 
-// nullopt without a token. Judges the answer's span; the thinking's only while there is no answer yet.
+// nullopt without a token. Near 1 for a short answer that was never in doubt; each token in doubt lowers it, and a long
+// answer has more of them. Judges the answer's span; the thinking's only while there is no answer yet.
 std::optional<double> confidence(const Features& features);
 
 // e^x for x <= 0 within 1e-13, the same bits on every machine; 0 below -700.

@@ -461,7 +461,8 @@ TEST_F(CascadeTest, StartTierAsksThatTierAlone) {
   fast_->calls[0].sink(word("x", 0.1F));
   ASSERT_EQ(seen_.decisions.size(), 1U);
   EXPECT_EQ(seen_.decisions[0].reason, "requested");
-  fast_->calls[0].sink(end_of(10, 1));
+  for (int i = 0; i < 4; ++i) fast_->calls[0].sink(word("x", 0.1F));
+  fast_->calls[0].sink(end_of(10, 5));
   expect_over();
   EXPECT_NEAR(*seen_.end->decision.confidence, *seen_.end->decision.attempts[0].confidence, 0);
   EXPECT_LT(*seen_.end->decision.confidence, 0.85);

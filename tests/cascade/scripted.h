@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -76,7 +77,7 @@ class ScriptedBackend final : public Backend {
   base::Result<int> count = 10;
   std::function<void(Call&)> on_start;
   std::vector<Call> calls;
-  int starts = 0;
+  std::atomic<int> starts{0};
 
  private:
   std::string name_;
