@@ -32,7 +32,7 @@ uint64_t hash_bytes(std::string_view s) noexcept {
     s.remove_prefix(8);
   }
   uint64_t tail = 0;
-  std::copy_n(s.data(), s.size(), reinterpret_cast<char*>(&tail));
+  std::copy(s.begin(), s.end(), reinterpret_cast<char*>(&tail));
   return mix(h ^ tail);
 }
 
