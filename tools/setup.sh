@@ -19,11 +19,20 @@ say() { printf '%s\n' "$*"; }
 die() {
   printf '\nfailed: %s\n' "$1" >&2
   if [ -s "${2:-}" ]; then
-    printf 'The last lines of %s:\n' "$2" >&2
-    tail -n 15 "$2" | sed 's/^/    /' >&2
+    printf 'From %s:\n' "$2" >&2
+    told "$2" | sed 's/^/    /' >&2
   fi
   [ -z "${3:-}" ] || printf 'What to do: %s\n' "$3" >&2
   exit 1
+}
+
+# What a log says about its failure: ninja's first failed step, else the end.
+told() {
+  if grep -q '^FAILED' "$1"; then
+    grep -A 20 -m 1 '^FAILED' "$1" | cut -c 1-300
+  else
+    tail -n 15 "$1"
+  fi
 }
 
 clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
