@@ -76,6 +76,7 @@ int run_program(int argc, const char* const* argv, std::vector<Verb> verbs) {
       "model, and what both fail to a person.",
       "concerto");
   app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("concerto ") + CONCERTO_VERSION);
   app.footer("`concerto VERB --help` explains a verb. First steps: concerto init, concerto doctor, concerto serve.");
   std::vector<std::pair<CLI::App*, const Verb*>> rows;
   rows.reserve(verbs.size());

@@ -27,6 +27,7 @@ int run_program(int argc, const char* const* argv, std::vector<Verb> verbs);
 
 Verb serve_verb();
 Verb run_verb();
+Verb cases_verb();
 Verb init_verb();
 Verb doctor_verb();
 Verb bench_verb();

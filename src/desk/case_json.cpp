@@ -42,4 +42,9 @@ std::string drafts_json(const std::vector<cascade::Draft>& drafts) {
   return dump(all);
 }
 
+std::string indented(const std::string& json) {
+  const Json value = Json::parse(json, nullptr, false);
+  return value.is_discarded() ? json : value.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
 }  // namespace concerto::desk

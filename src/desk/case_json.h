@@ -16,4 +16,7 @@ std::string messages_json(const std::vector<cascade::ChatMessage>& messages);
 // [{"tier", "outcome", "content", "reasoning", "confidence", "model_id"}]; confidence is null when there was none.
 std::string drafts_json(const std::vector<cascade::Draft>& drafts);
 
+// JSON text with a line for each value, for people; as it is when it doesn't parse.
+std::string indented(const std::string& json);
+
 }  // namespace concerto::desk

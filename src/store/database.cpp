@@ -10,7 +10,6 @@
 namespace concerto::store {
 
 using base::Code;
-using base::fail;
 
 Statement::~Statement() { sqlite3_finalize(statement_); }
 

@@ -227,5 +227,10 @@ TEST(CaseJson, KeepsToolCallsAndImages) {
   EXPECT_EQ(all[1]["images"], 2);
 }
 
+TEST(CaseJson, IsIndentedForPeople) {
+  EXPECT_EQ(indented(R"([{"a":"b"}])"), "[\n  {\n    \"a\": \"b\"\n  }\n]");
+  EXPECT_EQ(indented("no json"), "no json");
+}
+
 }  // namespace
 }  // namespace concerto::desk

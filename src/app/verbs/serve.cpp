@@ -86,10 +86,12 @@ std::string address_of(const Config& config, uint16_t port) {
 void announce(const Product& product, const std::string& address, bool has_page) {
   const EngineMemory memory = product.memory();
   const double machine = static_cast<double>(::sysconf(_SC_PAGESIZE)) * static_cast<double>(::sysconf(_SC_PHYS_PAGES));
-  print_note(fmt::format("memory: {} of weights + up to {} of conversations = {} of this machine's {}",
-                         format_bytes(static_cast<double>(memory.weights)),
-                         format_bytes(static_cast<double>(memory.kv)),
-                         format_bytes(static_cast<double>(memory.weights + memory.kv)), format_bytes(machine)));
+  if (memory.weights > 0) {
+    print_note(fmt::format("memory: {} of weights + up to {} of conversations = {} of this machine's {}",
+                           format_bytes(static_cast<double>(memory.weights)),
+                           format_bytes(static_cast<double>(memory.kv)),
+                           format_bytes(static_cast<double>(memory.weights + memory.kv)), format_bytes(machine)));
+  }
   write_out(fmt::format("Ready. {}: {}\n", has_page ? "Chat page" : "API", address));
 }
 
