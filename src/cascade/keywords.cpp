@@ -26,6 +26,7 @@ base::Result<std::u32string> fold_phrase(const std::string& phrase, std::string_
 
 std::vector<std::u32string> folded_of(const auto& words) {
   std::vector<std::u32string> out;
+  out.reserve(words.size());
   for (const auto& word : words) out.push_back(word.folded);
   return out;
 }

@@ -65,7 +65,7 @@ class Answer {
     out.queue_ms = event.timings.queue_ms;
     out.prompt_ms = event.timings.prompt_ms;
     out.generate_ms = event.timings.generate_ms;
-    end(std::move(out));
+    end(out);
   }
 
   void on(base::Error&& error) { end(std::move(error)); }
