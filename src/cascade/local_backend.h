@@ -1,8 +1,8 @@
 // LocalBackend: a tier that is a model in this process.
 //
-// The same request gives the same bits (the engine's contract), hence takes the same route. Fields that a request leaves
-// unset take the model's own defaults (Engine::default_sampling): a request without a seed has that fixed seed too, and
-// who wants another answer to the same question says another seed.
+// The same request gives the same bits (the engine's contract), hence takes the same route. Fields that a request
+// leaves unset take the model's own defaults (Engine::default_sampling): a request without a seed has that fixed seed
+// too, and who wants another answer to the same question says another seed.
 #pragma once
 
 #include <memory>
