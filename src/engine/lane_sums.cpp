@@ -71,6 +71,7 @@ LANE_BODY float weights_body(const float* x, int n, float best, float inverse_t,
 }
 
 // The three loops for one instruction set: the bodies are inlined and vectorised for it.
+// NOLINTBEGIN(bugprone-macro-parentheses): `attribute` is no expression.
 #define LANE_LOOPS(suffix, attribute)                                                                              \
   attribute float max_##suffix(const float* x, int n) noexcept { return max_body(x, n); }                          \
   attribute ExpMoments moments_##suffix(const float* x, int n, float m) noexcept { return moments_body(x, n, m); } \
@@ -78,6 +79,8 @@ LANE_BODY float weights_body(const float* x, int n, float best, float inverse_t,
     return weights_body(x, n, best, inverse_t, out);                                                               \
   }                                                                                                                \
   constexpr LaneLoops kLoops_##suffix{#suffix, max_##suffix, moments_##suffix, weights_##suffix};
+
+// NOLINTEND(bugprone-macro-parentheses)
 
 LANE_LOOPS(plain, )
 #if defined(__x86_64__)

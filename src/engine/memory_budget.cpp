@@ -1,5 +1,6 @@
 #include "engine/memory_budget.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -72,7 +73,7 @@ uint64_t cgroups_left(const std::string& root) {
     std::string group = line.substr(second + 1);
     // Each ancestor limits too; inside a container the path may be invisible, then only the mount's root answers.
     for (;;) {
-      const std::string dir = root + (v2 ? "sys/fs/cgroup" : "sys/fs/cgroup/memory") + group + "/";
+      const std::string dir = fmt::format("{}sys/fs/cgroup{}{}/", root, v2 ? "" : "/memory", group);
       left = std::min(
           left, v2 ? group_left(dir + "memory.max", dir + "memory.current", dir + "memory.stat")
                    : group_left(dir + "memory.limit_in_bytes", dir + "memory.usage_in_bytes", dir + "memory.stat"));

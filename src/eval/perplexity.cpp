@@ -29,7 +29,7 @@ class ChunkScorer {
   ChunkScorer(model::Model& model, const kernels::KernelTable& table, base::ThreadPool& pool, engine::KvPool& kv)
       : model_(model), table_(table), pool_(pool), kv_(kv), blocks_(static_cast<size_t>(kv.blocks())) {
     std::iota(blocks_.begin(), blocks_.end(), 0);
-    logits_.resize(static_cast<size_t>(kRows) * static_cast<size_t>(model.config().n_vocab));
+    logits_.resize(size_t{kRows} * static_cast<size_t>(model.config().n_vocab));
   }
 
   // Appends ln p of tokens [first + 1, chunk.size()).
@@ -44,7 +44,7 @@ class ChunkScorer {
       pool_.parallel_for(count, 1, [&](int from, int to, int) {
         for (int i = from; i < to; ++i) {
           const float* logits = logits_.data() + static_cast<size_t>(i) * vocab;
-          const int32_t next = chunk[static_cast<size_t>(begin + i + 1)];
+          const int32_t next = chunk[static_cast<size_t>(begin) + static_cast<size_t>(i) + 1];
           row[i] = static_cast<double>(logits[next]) -
                    static_cast<double>(table_.log_sum_exp(logits, static_cast<int>(vocab)));
         }
