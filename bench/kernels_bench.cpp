@@ -19,13 +19,15 @@
 #include <thread>
 #include <vector>
 
+#include "eval/bench/probes.h"
 #include "kernels/kernels.h"
-#include "probes.h"
 
 namespace concerto::bench {
 namespace {
 
 using base::TensorType;
+using eval::best_seconds;
+using eval::rate_of_threads;
 using kernels::Activations;
 using kernels::KernelTable;
 
@@ -222,10 +224,10 @@ int main(int argc, char** argv) {
     if (first >= argc) return true;
     return std::any_of(argv + first, argv + argc, [&](const char* a) { return std::strcmp(a, what) == 0; });
   };
-  const double hz = bench::core_hz();
+  const double hz = eval::core_hz();
   std::printf("core clock %.2f GHz, int8 peak %.1f MAC/cycle, DRAM read %.1f GB/s (1 thread), %.1f GB/s (2)\n",
-              hz * 1e-9, bench::int8_peak_per_cycle(hz), bench::dram_read_rate(1, 512UL << 20) * 1e-9,
-              bench::dram_read_rate(2, 512UL << 20) * 1e-9);
+              hz * 1e-9, eval::int8_peak_per_cycle(hz), eval::dram_read_rate(1, 512UL << 20) * 1e-9,
+              eval::dram_read_rate(2, 512UL << 20) * 1e-9);
   if (wanted("matmul")) {
     bench::bench_matmul(*table, hz, 1536, 256);
     if (first < argc && wanted("wide")) bench::bench_matmul(*table, hz, 8960, 64);

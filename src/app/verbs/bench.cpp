@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "app/model_path.h"
+#include "app/peers.h"
 #include "app/terminal.h"
 #include "app/tiers.h"
 #include "app/verb.h"
@@ -18,24 +19,31 @@
 #include "base/cpu_features.h"
 #include "base/thread_pool.h"
 #include "engine/engine.h"
+#include "eval/bench/probes.h"
 #include "kernels/kernels.h"
 
 namespace concerto::app {
 namespace {
 
 struct Arguments {
-  std::optional<std::string> model;
+  std::vector<std::string> models;
   std::optional<std::string> model_flag;
   int prompt = 512;
   int generate = 64;
   int streams = 1;
+  int depth = 16;  // tokens before the generated ones
   int repeat = 3;
+  bool no_warmup = false;
   std::optional<int> threads;
   std::string isa;
   bool json = false;
+  bool ceilings = false;
+  PeersArguments peers;
 };
 
-constexpr int kDecodePrompt = 16;  // tokens before the generated ones
+// Warming up touches the weights and the threads; it needs no long prompt.
+constexpr int kWarmPrompt = 512;
+constexpr int kWarmTokens = 8;
 
 struct Series {
   std::vector<double> values;
@@ -122,12 +130,28 @@ int fail_with(const base::Error& error) {
   return kFailure;
 }
 
+int print_ceilings(int threads, bool json) {
+  const eval::Ceilings found = eval::probe_ceilings(threads);
+  const std::string text =
+      json ? fmt::format(R"({{"threads":{},"int8_macs_per_s":{:.0f},"memory_bytes_per_s":{:.0f}}})"
+                         "\n",
+                         threads, found.int8_macs_per_s, found.bytes_per_s)
+           : fmt::format("{}, {} threads: int8 {:.0f} GMAC/s{}, memory {:.1f} GB/s\n", base::cpu_name(), threads,
+                         found.int8_macs_per_s * 1e-9,
+                         found.int8_macs_per_s > 0 ? "" : " (no AVX-512 VNNI: not probed)", found.bytes_per_s * 1e-9);
+  return write_out(text) ? kOk : kFailure;
+}
+
 int run(const Arguments& a) {
-  if (a.model.has_value() == a.model_flag.has_value()) {
+  if (a.ceilings) return print_ceilings(a.threads.value_or(base::available_cores()), a.json);
+  std::vector<std::string> models = a.models;
+  if (a.model_flag) models.push_back(*a.model_flag);
+  if (a.peers.folder && !models.empty()) return bench_with_peers(a.peers, models, a.threads.value_or(0), a.json);
+  if (models.size() != 1) {
     print_error("bench: expected one model\nTry: concerto bench --help");
     return kUsage;
   }
-  const auto path = find_model(a.model ? *a.model : *a.model_flag);
+  const auto path = find_model(models[0]);
   if (!path) return fail_with(path.error());
   if (!a.isa.empty() && kernels::find_table(a.isa.c_str()) == nullptr) {
     return fail_with({base::Code::kUnsupported, fmt::format("--isa: this processor can't run {}", a.isa), {}});
@@ -136,7 +160,7 @@ int run(const Arguments& a) {
   options.model_path = *path;
   options.threads = a.threads.value_or(0);
   options.isa = a.isa;
-  options.context = std::max(a.prompt + 1, kDecodePrompt + a.generate);
+  options.context = std::max(a.prompt + 1, a.depth + a.generate);
   options.max_running = a.streams;
   options.prefix_cache = false;  // each run computes what it asks for
   const auto opened = engine::Engine::open(options);
@@ -146,30 +170,32 @@ int run(const Arguments& a) {
 
   Series prefill;
   Series decode;
-  for (int round = -1; round < a.repeat; ++round) {  // the first warms up and is not counted
+  for (int round = a.no_warmup ? 0 : -1; round < a.repeat; ++round) {
+    const bool warms_up = round < 0;  // not counted
     const auto seed = static_cast<uint64_t>(round + 2) * 1000;
     if (a.prompt > 0) {
-      const Outcome outcome = generate(engine, 1, a.prompt, 1, seed);
+      const Outcome outcome = generate(engine, 1, warms_up ? std::min(a.prompt, kWarmPrompt) : a.prompt, 1, seed);
       if (outcome.error) return fail_with(*outcome.error);
-      if (round >= 0) prefill.values.push_back(a.prompt / (outcome.prompt_ms / 1000));
+      if (!warms_up) prefill.values.push_back(a.prompt / (outcome.prompt_ms / 1000));
     }
     if (a.generate > 1) {
-      const Outcome outcome = generate(engine, a.streams, kDecodePrompt, a.generate, seed + 500);
+      const Outcome outcome = generate(engine, a.streams, warms_up ? std::min(a.depth, kWarmPrompt) : a.depth,
+                                       warms_up ? std::min(a.generate, kWarmTokens) : a.generate, seed + 500);
       if (outcome.error) return fail_with(*outcome.error);
       // The first token of each stream comes from its prompt.
       const double seconds = static_cast<double>(outcome.last_ns - outcome.first_ns) / 1e9;
-      if (round >= 0 && seconds > 0) decode.values.push_back((outcome.tokens - a.streams) / seconds);
+      if (!warms_up && seconds > 0) decode.values.push_back((outcome.tokens - a.streams) / seconds);
     }
   }
   const int threads = options.threads > 0 ? options.threads : base::available_cores();
   const char* table = a.isa.empty() ? kernels::best_table().name : a.isa.c_str();
   if (a.json) {
     return write_out(fmt::format(
-               R"({{"model":"{}","isa":"{}","threads":{},"prompt":{},"generate":{},"streams":{},"repeat":{},)"
+               R"({{"model":"{}","isa":"{}","threads":{},"prompt":{},"depth":{},"generate":{},"streams":{},"repeat":{},)"
                R"("load_ms":{:.0f},"weight_bytes":{},"peak_resident_bytes":{:.0f},)"
                R"("prefill_tokens_per_s":{},"decode_tokens_per_s":{}}})"
                "\n",
-               engine.model_hash(), table, threads, a.prompt, a.generate, a.streams, a.repeat, stats.load_ms,
+               engine.model_hash(), table, threads, a.prompt, a.depth, a.generate, a.streams, a.repeat, stats.load_ms,
                stats.weight_bytes, peak_resident_bytes(), prefill.json(), decode.json()))
                ? kOk
                : kFailure;
@@ -193,15 +219,26 @@ Verb bench_verb() {
   const auto a = std::make_shared<Arguments>();
   return {"bench", "Measure how fast a model runs here",
           [a](Flags& flags) {
-            flags.optional("MODEL", &a->model, "a .gguf file, a Hugging Face folder or a model's name")
+            flags.rest("MODEL", &a->models, "a .gguf file, a Hugging Face folder or a model's name")
                 .text("-m,--model", &a->model_flag, "MODEL", "the same as a flag")
                 .integer("--prompt", &a->prompt, 0, 1 << 20, "tokens of the prompt; 0: no prefill")
                 .integer("--generate", &a->generate, 0, 1 << 20, "tokens each stream generates; 0: no decode")
                 .integer("--streams", &a->streams, 1, 256, "generations at once")
+                .integer("--depth", &a->depth, 1, 1 << 20, "tokens before the generated ones")
                 .integer("--repeat", &a->repeat, 1, 1000, "counted runs, after one that warms up")
+                .flag("--no-warmup", &a->no_warmup, "count the first run too")
                 .integer("-t,--threads", &a->threads, 1, 1024, "threads (default: all cores)")
                 .choice("--isa", &a->isa, {"generic", "avx2", "avx512", "neon"}, "force a kernel table")
                 .flag("--json", &a->json, "one line of JSON")
+                .flag("--ceilings", &a->ceilings, "only probe what the machine can do: int8 products, memory reads")
+                .text("--vs-peers", &a->peers.folder, "DIR",
+                      "compare with DIR/llama.cpp and DIR/ik_llama.cpp, built in build/bin; takes several models")
+                .text("--shapes", &a->peers.shapes, "LIST",
+                      "with --vs-peers: prefill-N, decode-N (context), streams-N, start, quick, full")
+                .flag("--full", &a->peers.full, "with --vs-peers: the same as --shapes full")
+                .integer("--pairs", &a->peers.pairs, 1, 100, "with --vs-peers: runs of each, in turn")
+                .text("--out", &a->peers.out, "DIR", "with --vs-peers: write results.json and report.html there")
+                .flag("--markdown", &a->peers.markdown, "with --vs-peers: print the tables as Markdown")
                 .footer("Prints medians. On a machine that others use too, compare runs that alternate.");
           },
           [a] { return run(*a); }};

@@ -1,17 +1,19 @@
-#include "probes.h"
+#include "eval/bench/probes.h"
 
 #include <time.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/cpu_features.h"
 
-namespace concerto::bench {
+namespace concerto::eval {
 namespace {
 
 double seconds_of(clockid_t clock) {
@@ -33,6 +35,42 @@ __attribute__((target("avx512f"))) void dot_chain(int rounds) {
   }
 }
 #endif
+
+// `words` of the memory, each once.
+void read_words(const uint64_t* p, size_t words) {
+  uint64_t sums[8] = {};
+  for (size_t i = 0; i + 8 <= words; i += 8) {
+    for (int j = 0; j < 8; ++j) sums[j] += p[i + j];
+  }
+  for (const uint64_t s : sums) {
+    asm volatile("" ::"r"(s));
+  }
+}
+
+// Seconds from the start of the first to the end of the last. They start when all of them run.
+double wall_of_threads(int threads, const std::function<void(int)>& work) {
+  std::vector<std::pair<double, double>> spans(static_cast<size_t>(threads));
+  std::vector<std::thread> workers;
+  workers.reserve(static_cast<size_t>(threads));
+  std::atomic<int> ready{0};
+  for (int t = 0; t < threads; ++t) {
+    workers.emplace_back([&, t] {
+      for (++ready; ready.load() < threads;) {
+      }
+      const double start = seconds_of(CLOCK_MONOTONIC);
+      work(t);
+      spans[static_cast<size_t>(t)] = {start, seconds_of(CLOCK_MONOTONIC)};
+    });
+  }
+  for (auto& w : workers) w.join();
+  double first = spans[0].first;
+  double last = spans[0].second;
+  for (const auto& [start, end] : spans) {
+    first = std::min(first, start);
+    last = std::max(last, end);
+  }
+  return last - first;
+}
 
 }  // namespace
 
@@ -83,15 +121,31 @@ double dram_read_rate(int threads, size_t bytes) {
   double best = 0;
   for (int pass = 0; pass < 4; ++pass) {
     best = std::max(best, rate_of_threads(threads, static_cast<double>(part) * 8, [&](int t) {
-                      const uint64_t* p = memory.data() + static_cast<size_t>(t) * part;
-                      uint64_t sums[8] = {};
-                      for (size_t i = 0; i + 8 <= part; i += 8) {
-                        for (int j = 0; j < 8; ++j) sums[j] += p[i + j];
-                      }
-                      for (const uint64_t s : sums) {
-                        asm volatile("" ::"r"(s));
-                      }
+                      read_words(memory.data() + static_cast<size_t>(t) * part, part);
                     }));
+  }
+  return best;
+}
+
+Ceilings probe_ceilings(int threads) {
+  // Passes of some 2 ms, less than a time slice: on a busy machine some of them run undisturbed.
+  constexpr int kPasses = 48;
+  constexpr size_t kBytes = 256UL << 20;  // more than any cache holds; a pass reads a quarter, in turn
+  constexpr size_t kQuarters = 4;
+  Ceilings best;
+  const std::vector<uint64_t> memory(kBytes / 8, 3);
+  const size_t words = memory.size() / kQuarters / static_cast<size_t>(threads) / 8 * 8;
+  for (size_t pass = 0; pass < kPasses; ++pass) {
+    const uint64_t* quarter = memory.data() + pass % kQuarters * (memory.size() / kQuarters);
+    const double seconds =
+        wall_of_threads(threads, [&](int t) { read_words(quarter + static_cast<size_t>(t) * words, words); });
+    best.bytes_per_s = std::max(best.bytes_per_s, static_cast<double>(words) * 8 * threads / seconds);
+#if defined(__x86_64__)
+    if (!base::cpu_features().avx512_vnni) continue;
+    constexpr int kRounds = 500'000;
+    const double dots = wall_of_threads(threads, [](int) { dot_chain(kRounds); });
+    best.int8_macs_per_s = std::max(best.int8_macs_per_s, 12.0 * 64 * kRounds * threads / dots);
+#endif
   }
   return best;
 }
@@ -99,6 +153,7 @@ double dram_read_rate(int threads, size_t bytes) {
 double rate_of_threads(int threads, double units_each, const std::function<void(int)>& work) {
   std::vector<double> seconds(static_cast<size_t>(threads));
   std::vector<std::thread> workers;
+  workers.reserve(static_cast<size_t>(threads));
   for (int t = 0; t < threads; ++t) {
     workers.emplace_back([&, t] {
       const double start = thread_seconds();
@@ -112,4 +167,4 @@ double rate_of_threads(int threads, double units_each, const std::function<void(
   return rate;
 }
 
-}  // namespace concerto::bench
+}  // namespace concerto::eval

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <functional>
 
-namespace concerto::bench {
+namespace concerto::eval {
 
 // Seconds of CPU time of the calling thread: other processes' work does not count, stolen cache and bandwidth do.
 double thread_seconds();
@@ -26,4 +26,11 @@ double rate_of_threads(int threads, double units_each, const std::function<void(
 // Bytes a second that `threads` threads read from memory together, best of a few passes over `bytes`.
 double dram_read_rate(int threads, size_t bytes);
 
-}  // namespace concerto::bench
+// Both ceilings of `threads` threads together, by wall clock: on a busy machine they come out low, never high.
+struct Ceilings {
+  double int8_macs_per_s = 0;  // 0 where the instruction does not exist
+  double bytes_per_s = 0;
+};
+Ceilings probe_ceilings(int threads);
+
+}  // namespace concerto::eval
