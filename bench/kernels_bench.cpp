@@ -58,10 +58,10 @@ struct Inputs {
   std::vector<float> f32;
   Buffer storage;
   Activations x;
-  Inputs(const KernelTable& k, int tokens, int cols)
+  Inputs(const KernelTable& k, int tokens, int cols, int block)
       : f32(floats(static_cast<size_t>(tokens) * static_cast<size_t>(cols))),
-        storage(buffer(Activations::bytes(tokens, cols))),
-        x(Activations::bind(storage.get(), f32.data(), tokens, cols)) {
+        storage(buffer(Activations::bytes(tokens, cols, block))),
+        x(Activations::bind(storage.get(), f32.data(), tokens, cols, block)) {
     k.quantize(x, 0, tokens);
   }
 };
@@ -81,7 +81,7 @@ void bench_matmul(const KernelTable& k, double hz, int cols, int rows) {
     const kernels::PackedMatrix m{type, rows, cols, w.get(), bytes};
     std::printf("%-6s", std::string(base::geometry(type).name).c_str());
     for (const int t : token_counts) {
-      const Inputs in(k, t, cols);
+      const Inputs in(k, t, cols, kernels::activation_block(type));
       std::vector<float> out(static_cast<size_t>(t) * static_cast<size_t>(rows));
       const int inner = std::max(1, 32 / t);
       const double s = best_seconds(t >= 64 ? 5 : 15, [&] {
@@ -104,7 +104,7 @@ void bench_stream(const KernelTable& k, int threads) {
     const kernels::PackedMatrix m{type, rows, cols, w.get(), bytes};
     std::printf("%-6s", std::string(base::geometry(type).name).c_str());
     for (const int t : {1, 2, 5, 8, 16, 64}) {
-      const Inputs in(k, t, cols);
+      const Inputs in(k, t, cols, kernels::activation_block(type));
       std::vector<float> out(static_cast<size_t>(t) * static_cast<size_t>(rows));
       double best = 0;
       for (int pass = 0; pass < 4; ++pass) {
@@ -187,8 +187,10 @@ void bench_vector(const KernelTable& k) {
   report("silu_mul", n, [&] { k.silu_mul(a.data(), b.data(), n, out.data()); });
   report("add", n, [&] { k.add(out.data(), b.data(), n); });
   report("log_sum_exp", n, [&] { out[0] = k.log_sum_exp(a.data(), n); });
-  const Inputs in(k, 1, n);
-  report("quantize", n, [&] { k.quantize(in.x, 0, 1); });
+  for (const int block : {kernels::kQuantBlock, kernels::kSumBlock}) {
+    const Inputs in(k, 1, n, block);
+    report(block == kernels::kSumBlock ? "quantize per 32" : "quantize per 256", n, [&] { k.quantize(in.x, 0, 1); });
+  }
   report("rope (70 heads of 128)", n, [&] { k.rope(out.data(), a.data(), b.data(), 70, 128, true); });
   std::vector<uint16_t> tiles(128 * 128);
   report("store_kv (K 128)", 256, [&] { k.store_kv(a.data(), b.data(), 128, 5, tiles.data(), tiles.data() + 8192); });

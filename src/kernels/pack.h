@@ -11,9 +11,10 @@
 //   2-bit plane (Q6_K): 64 bytes per 16 columns; bits 2g..2g+1 of byte 4r + j = bits 4..5 of column 4g + j (g = 0..3)
 // Row r of a panel reads as zero weights when it lies past the matrix.
 //
-// Meaning of matmul, y = 0, over blocks b in order, dx = x.scales[t][b], S = sums of q (all integers exact, in int32):
-//   Q4_0, Q5_0, Q8_0  a = 0; for each 32 columns s in order: a = fma(float(sum (w - offset) q), d[s], a); y = fma(a,
-//   dx, y) Q4_1, Q5_1        ... a = fma(float(sum w q), d[s], a); a = fma(m[s], float(S[s]), a); y = fma(a, dx, y)
+// Meaning of matmul, y = 0 (all integers exact, in int32). Over each 32 columns s in order, dx = x.scales[t][s]:
+//   Q4_0, Q5_0, Q8_0  y = fma(float(sum (w - offset) q) * dx, d[s], y)
+//   Q4_1, Q5_1        y = fma(float(sum w q) * dx, d[s], y); y = fma(m[s], x.float_sums[t][s], y)
+// Over blocks b of 256 columns in order, dx = x.scales[t][b], S = sums of q:
 //   Q4_K, Q5_K        I = sum over s of sc[s] * (sum w q); M = sum over s of mn[s] * S[s]
 //                     a = float(I) * d; a = fma(-float(M), dmin, a); y = fma(a, dx, y)
 //   Q6_K              I = sum over 16-column s of sc[s] * (sum (w - 32) q); a = float(I) * d; y = fma(a, dx, y)

@@ -9,6 +9,7 @@
 
 namespace concerto::model {
 
+using kernels::activation_block;
 using kernels::Activations;
 using kernels::kKvBlockTokens;
 using kernels::kPanelRows;
@@ -39,7 +40,7 @@ Activations rows_of(const Activations& x, int begin, int end) noexcept {
   part.tokens = end - begin;
   part.f32 += first * static_cast<size_t>(x.cols);
   part.q += first * stride;
-  part.scales += first * static_cast<size_t>(Activations::blocks(x.cols));
+  part.scales += first * static_cast<size_t>(Activations::blocks(x.cols, x.block));
   part.sums += sum;
   part.offsets16 += sum * 2;
   part.neg_sums += sum;
@@ -80,8 +81,7 @@ void ForwardPass::run(float* logits) {
   for (int l = 0; l < c_.n_layers; ++l) {
     const auto& w = w_.layers()[static_cast<size_t>(l)];
     const bool last = l + 1 == c_.n_layers;
-    norm_and_quantise(w.attn_norm, tokens_,
-                      kernels::uses_int8(w.q.type) || kernels::uses_int8(w.k.type) || kernels::uses_int8(w.v.type));
+    norm_and_quantise(w.attn_norm, tokens_, {w.q.type, w.k.type, w.v.type});
     store_qkv(l);
     if (last) {
       rows = static_cast<int>(batch_.logit_rows.size());
@@ -149,20 +149,33 @@ void ForwardPass::embed() {
   });
 }
 
-// mix[t] = norm(x[t]) * weight for the first `rows` rows, quantised when a matrix will read it so.
-void ForwardPass::norm_and_quantise(const float* weight, int rows, bool quantised) {
-  const auto act = s_.activations(rows, c_.n_embd, s_.mix);
+ForwardPass::Forms::Forms(std::initializer_list<base::TensorType> types) noexcept {
+  for (const auto type : types) {
+    if (!kernels::uses_int8(type)) continue;
+    (kernels::activation_block(type) == kernels::kSumBlock ? fine : coarse) = true;
+  }
+}
+
+// mix[t] = norm(x[t]) * weight for the first `rows` rows, and its quantised forms.
+void ForwardPass::norm_and_quantise(const float* weight, int rows, Forms forms) {
   const auto width = static_cast<size_t>(c_.n_embd);
   pool_.parallel_for(rows, kInlineTokens, [&](int begin, int end, int) {
     for (int t = begin; t < end; ++t)
       k_.rms_norm(s_.x + static_cast<size_t>(t) * width, weight, c_.rms_eps, c_.n_embd,
                   s_.mix + static_cast<size_t>(t) * width);
-    if (quantised) k_.quantize(act, begin, end);
+    quantise_rows(s_.mix, rows, c_.n_embd, forms, begin, end);
   });
 }
 
-void ForwardPass::quantise(const Activations& x) {
-  pool_.parallel_for(x.tokens, kInlineTokens, [&](int begin, int end, int) { k_.quantize(x, begin, end); });
+void ForwardPass::quantise(const float* f32, int tokens, int cols, Forms forms) {
+  if (!forms.coarse && !forms.fine) return;
+  pool_.parallel_for(tokens, kInlineTokens,
+                     [&](int begin, int end, int) { quantise_rows(f32, tokens, cols, forms, begin, end); });
+}
+
+void ForwardPass::quantise_rows(const float* f32, int tokens, int cols, Forms forms, int begin, int end) const {
+  if (forms.coarse) k_.quantize(s_.activations(tokens, cols, f32, kernels::kQuantBlock), begin, end);
+  if (forms.fine) k_.quantize(s_.activations(tokens, cols, f32, kernels::kSumBlock), begin, end);
 }
 
 void ForwardPass::store_qkv(int layer) {
@@ -181,7 +194,7 @@ void ForwardPass::store_qkv(int layer) {
 void ForwardPass::query_head(const LayerWeights& w, int h) {
   const int panels = c_.head_dim / kPanelRows;
   const auto matrix = panels_of(w.q, h * panels, (h + 1) * panels);
-  const auto act = s_.activations(tokens_, c_.n_embd, s_.mix);
+  const auto act = s_.activations(tokens_, c_.n_embd, s_.mix, activation_block(w.q.type));
   const auto half = static_cast<size_t>(c_.head_dim) / 2;
   for_tiles(tokens_, [&](int first, int count) {
     float* out = s_.q + static_cast<size_t>(first) * static_cast<size_t>(q_width_) + h * c_.head_dim;
@@ -198,14 +211,14 @@ void ForwardPass::kv_head(const LayerWeights& w, int layer, int g, float* scratc
   const int panels = c_.head_dim / kPanelRows;
   const auto k_matrix = panels_of(w.k, g * panels, (g + 1) * panels);
   const auto v_matrix = panels_of(w.v, g * panels, (g + 1) * panels);
-  const auto act = s_.activations(tokens_, c_.n_embd, s_.mix);
+  const auto k_act = s_.activations(tokens_, c_.n_embd, s_.mix, activation_block(w.k.type));
+  const auto v_act = s_.activations(tokens_, c_.n_embd, s_.mix, activation_block(w.v.type));
   const auto half = static_cast<size_t>(c_.head_dim) / 2;
   for_tiles(tokens_, [&](int first, int count) {
     float* k = scratch;
     float* v = scratch + static_cast<size_t>(kTokenTile) * static_cast<size_t>(c_.head_dim);
-    const auto part = rows_of(act, first, first + count);
-    k_.matmul(k_matrix, part, 0, panels, k, c_.head_dim);
-    k_.matmul(v_matrix, part, 0, panels, v, c_.head_dim);
+    k_.matmul(k_matrix, rows_of(k_act, first, first + count), 0, panels, k, c_.head_dim);
+    k_.matmul(v_matrix, rows_of(v_act, first, first + count), 0, panels, v, c_.head_dim);
     for (int t = 0; t < count; ++t, k += c_.head_dim, v += c_.head_dim) {
       const auto index = static_cast<size_t>(first) + static_cast<size_t>(t);
       const auto& token = batch_.tokens[index];
@@ -259,9 +272,8 @@ void ForwardPass::attend(int layer, const std::vector<QueryRun>& runs, int rows)
                     .blocks = batch_.block_tables[static_cast<size_t>(token.sequence)].data()});
     }
   });
-  const auto act = s_.activations(rows, q_width_, s_.mix);
-  if (kernels::uses_int8(w.o.type)) quantise(act);
-  add_product(w.o, act);
+  quantise(s_.mix, rows, q_width_, {w.o.type});
+  add_product(w.o, s_.activations(rows, q_width_, s_.mix, activation_block(w.o.type)));
 }
 
 // x += w * act
@@ -282,8 +294,9 @@ void ForwardPass::add_product(const PackedMatrix& w, const Activations& act) {
 }
 
 void ForwardPass::feed_forward(const LayerWeights& w, int rows) {
-  norm_and_quantise(w.ffn_norm, rows, kernels::uses_int8(w.gate.type) || kernels::uses_int8(w.up.type));
-  const auto act = s_.activations(rows, c_.n_embd, s_.mix);
+  norm_and_quantise(w.ffn_norm, rows, {w.gate.type, w.up.type});
+  const auto gate_act = s_.activations(rows, c_.n_embd, s_.mix, activation_block(w.gate.type));
+  const auto up_act = s_.activations(rows, c_.n_embd, s_.mix, activation_block(w.up.type));
   const auto width = static_cast<size_t>(c_.n_ff);
   pool_.parallel_for(w.gate.panels(), chunk_panels(w.gate.panels()), [&](int begin, int end, int worker) {
     float* gate = s_.scratch + static_cast<size_t>(worker) * s_.scratch_floats;
@@ -293,24 +306,22 @@ void ForwardPass::feed_forward(const LayerWeights& w, int rows) {
       const auto up_part = panels_of(w.up, panel, std::min(panel + kMaxChunkPanels, end));
       const int n = gate_part.rows;
       for_tiles(rows, [&](int first, int count) {
-        const auto part = rows_of(act, first, first + count);
-        k_.matmul(gate_part, part, 0, gate_part.panels(), gate, n);
-        k_.matmul(up_part, part, 0, up_part.panels(), up, n);
+        k_.matmul(gate_part, rows_of(gate_act, first, first + count), 0, gate_part.panels(), gate, n);
+        k_.matmul(up_part, rows_of(up_act, first, first + count), 0, up_part.panels(), up, n);
         for (int t = 0; t < count; ++t)
           k_.silu_mul(gate + t * n, up + t * n, n,
                       s_.hidden + static_cast<size_t>(first + t) * width + panel * kPanelRows);
       });
     }
   });
-  const auto hidden = s_.activations(rows, c_.n_ff, s_.hidden);
-  if (kernels::uses_int8(w.down.type)) quantise(hidden);
-  add_product(w.down, hidden);
+  quantise(s_.hidden, rows, c_.n_ff, {w.down.type});
+  add_product(w.down, s_.activations(rows, c_.n_ff, s_.hidden, activation_block(w.down.type)));
 }
 
 void ForwardPass::head(int rows, float* logits) {
   const auto& w = w_.head();
-  norm_and_quantise(w_.final_norm(), rows, kernels::uses_int8(w.type));
-  const auto act = s_.activations(rows, c_.n_embd, s_.mix);
+  norm_and_quantise(w_.final_norm(), rows, {w.type});
+  const auto act = s_.activations(rows, c_.n_embd, s_.mix, activation_block(w.type));
   pool_.parallel_for(w.panels(), kMaxChunkPanels, [&](int begin, int end, int) {
     for_tiles(rows, [&](int first, int count) {
       k_.matmul(w, rows_of(act, first, first + count), begin, end,

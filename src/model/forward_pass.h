@@ -1,7 +1,7 @@
 // ForwardPass: one batch through the decoder. Lives for one call of Model::forward.
 //
 // The phases of a layer, each a job on the pool; they meet at a barrier between phases:
-//   1. norm + quantise        by tokens (inline for few)
+//   1. norm + quantise        by tokens (inline for few), into the forms that the matrices read
 //   2. q, k, v + bias + rope + KV store   by heads: a head is whole panels, so nothing needs a barrier in between
 //   3. attention              by (run of queries, kv head), the longest first
 //   4. quantise | o + residual by panels
@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -46,8 +47,16 @@ class ForwardPass {
 
   void check_batch() const;
   void embed();
-  void norm_and_quantise(const float* weight, int rows, bool quantised);
-  void quantise(const kernels::Activations& x);
+  // The int8 forms of an input that its matrices read: scales per 256 columns, per 32, both or neither.
+  struct Forms {
+    bool coarse = false;
+    bool fine = false;
+    Forms(std::initializer_list<base::TensorType> types) noexcept;
+  };
+
+  void norm_and_quantise(const float* weight, int rows, Forms forms);
+  void quantise(const float* f32, int tokens, int cols, Forms forms);
+  void quantise_rows(const float* f32, int tokens, int cols, Forms forms, int begin, int end) const;
   void store_qkv(int layer);
   void query_head(const LayerWeights& w, int h);
   void kv_head(const LayerWeights& w, int layer, int g, float* scratch);

@@ -28,7 +28,8 @@ size_t Workspace::place(const ModelConfig& c, int tokens, int workers, std::byte
   take(hidden, rows, static_cast<size_t>(c.n_ff));
   take(cos, rows, static_cast<size_t>(c.head_dim) / 2);
   take(sin, rows, static_cast<size_t>(c.head_dim) / 2);
-  take(quantised_, 1, kernels::Activations::bytes(tokens, widest));
+  take(coarse_, 1, kernels::Activations::bytes(tokens, widest, kernels::kQuantBlock));
+  take(fine_, 1, kernels::Activations::bytes(tokens, widest, kernels::kSumBlock));
   // k and v of a tile of one head, or gate and up of a tile of one chunk.
   const int width = 2 * std::max(c.head_dim, kMaxChunkPanels * kernels::kPanelRows);
   scratch_floats = static_cast<size_t>(kTokenTile) * static_cast<size_t>(width);

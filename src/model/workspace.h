@@ -33,9 +33,10 @@ class Workspace {
   float* scratch = nullptr;  // [W, scratch_floats] each worker's own
   size_t scratch_floats = 0;
 
-  // The quantised activations of the phase that runs, for rows of `cols` floats at `f32`.
-  [[nodiscard]] kernels::Activations activations(int tokens, int cols, const float* f32) const noexcept {
-    return kernels::Activations::bind(quantised_, f32, tokens, cols);
+  // The quantised activations of the phase that runs, for rows of `cols` floats at `f32`, in the form with `block`
+  // columns a scale (kernels::activation_block): each form has memory of its own.
+  [[nodiscard]] kernels::Activations activations(int tokens, int cols, const float* f32, int block) const noexcept {
+    return kernels::Activations::bind(block == kernels::kSumBlock ? fine_ : coarse_, f32, tokens, cols, block);
   }
 
  private:
@@ -47,7 +48,8 @@ class Workspace {
   std::unique_ptr<std::byte, Free> memory_;
   int tokens_ = 0;
   int workers_ = 0;
-  std::byte* quantised_ = nullptr;  // Activations::bytes(T, max cols)
+  std::byte* coarse_ = nullptr;  // Activations::bytes(T, max cols, 256)
+  std::byte* fine_ = nullptr;    // Activations::bytes(T, max cols, 32)
 };
 
 }  // namespace concerto::model

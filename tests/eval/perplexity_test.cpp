@@ -164,7 +164,9 @@ TEST_P(AgainstLlamaCpp, IsWithinHalfAPercent) {
               result->seconds);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, AgainstLlamaCpp, testing::Values("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"));
+INSTANTIATE_TEST_SUITE_P(Models, AgainstLlamaCpp,
+                         testing::Values("smollm2-135m-instruct-q4_1.gguf", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+                                         "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"));
 
 }  // namespace
 }  // namespace concerto::eval

@@ -1,6 +1,7 @@
 // The generic table against straightforward double-precision mathematics.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/kernels.h"
@@ -64,21 +65,28 @@ TEST(Math, ToBf16RoundsToEvenFlushesAndClamps) {
 
 TEST(Quantize, RoundsToNearestWithOneScaleABlock) {
   const int cols = 576;
-  const test::Inputs in(generic(), test::random_floats(cols * 2, 1), 2, cols);
-  for (int t = 0; t < 2; ++t) {
-    for (int c = 0; c < cols; ++c) {
-      const float scale = in.x.scales[t * Activations::blocks(cols) + c / 256];
-      const int q = in.x.q[t * Activations::q_stride(cols) + c];
-      EXPECT_LE(std::abs(in.f32[t * cols + c] / scale - static_cast<float>(q)), 0.5001F);
-      EXPECT_LE(std::abs(q), 127);
-    }
-    for (int s = 0; s < cols / 32; ++s) {
-      const size_t at = t * (Activations::q_stride(cols) / 32) + s;
-      int sum = 0;
-      for (int i = 0; i < 32; ++i) sum += in.x.q[t * Activations::q_stride(cols) + s * 32 + i];
-      EXPECT_EQ(in.x.sums[at], sum);
-      EXPECT_EQ(in.x.neg_sums[at], -sum);
-      EXPECT_EQ(in.x.float_sums[at], static_cast<float>(sum));
+  for (const int block : {32, 256}) {
+    const test::Inputs in(generic(), test::random_floats(cols * 2, 1), 2, cols, block);
+    for (int t = 0; t < 2; ++t) {
+      const float* scales = in.x.scales + t * Activations::blocks(cols, block);
+      const int8_t* q = in.x.q + t * Activations::q_stride(cols);
+      for (int c = 0; c < cols; ++c) {
+        EXPECT_LE(std::abs(in.f32[t * cols + c] / scales[c / block] - static_cast<float>(q[c])), 0.5001F);
+        EXPECT_LE(std::abs(q[c]), 127);
+      }
+      for (int b = 0; b < Activations::blocks(cols, block); ++b) {
+        const int end = std::min(cols, (b + 1) * block);
+        const auto full = [](int8_t v) { return std::abs(v) == 127; };  // each block uses the whole range
+        EXPECT_TRUE(std::any_of(q + b * block, q + end, full)) << "block " << b << " of " << block;
+      }
+      for (int s = 0; s < cols / 32; ++s) {
+        const size_t at = t * (Activations::q_stride(cols) / 32) + s;
+        int sum = 0;
+        for (int i = 0; i < 32; ++i) sum += q[s * 32 + i];
+        EXPECT_EQ(in.x.sums[at], sum);
+        EXPECT_EQ(in.x.neg_sums[at], -sum);
+        EXPECT_EQ(in.x.float_sums[at], scales[s * 32 / block] * static_cast<float>(sum));
+      }
     }
   }
 }
@@ -88,7 +96,7 @@ TEST(Matmul, AgreesWithDoublePrecisionOfTheQuantisedInputs) {
     const int cols = g.block_weights == 256 ? 512 : 576;
     const int rows = 21;
     const test::Matrix m(g.type, rows, cols, 5);
-    const test::Inputs in(generic(), test::random_floats(cols * 3, 2), 3, cols);
+    const test::Inputs in(generic(), test::random_floats(cols * 3, 2), 3, cols, activation_block(g.type));
     std::vector<float> out(3 * rows);
     generic().matmul(m.view, in.x, 0, m.view.panels(), out.data(), rows);
     std::vector<float> w(cols);
@@ -101,7 +109,7 @@ TEST(Matmul, AgreesWithDoublePrecisionOfTheQuantisedInputs) {
           double x = in.f32[t * cols + c];
           if (uses_int8(g.type)) {
             x = static_cast<double>(in.x.q[t * Activations::q_stride(cols) + c]) *
-                in.x.scales[t * Activations::blocks(cols) + c / 256];
+                in.x.scales[t * Activations::blocks(cols, in.x.block) + c / in.x.block];
           }
           sum += w[c] * x;
           size += std::abs(w[c] * x);

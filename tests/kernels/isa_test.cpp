@@ -42,13 +42,38 @@ std::vector<float> edge_floats(size_t n, uint64_t seed) {
   return v;
 }
 
+// Like edge_floats, but some 32 columns are one kind of corner altogether, beside ordinary neighbours.
+std::vector<float> block_floats(size_t n, uint64_t seed) {
+  if (seed == 0) return test::random_floats(n, 4);
+  auto v = edge_floats(n, seed);
+  const float kinds[] = {0.0F, 1e-42F, 0x1p-119F, 0x1.fffffep-120F, 3e38F, NAN, INFINITY};
+  for (size_t i = 0; i < n; i += 64) std::fill_n(v.begin() + i, 32, kinds[(i / 64 + seed) % std::size(kinds)]);
+  return v;
+}
+
 class IsaTest : public testing::TestWithParam<const char*> {
  protected:
   const KernelTable& table() { return *find_table(GetParam()); }
 
+  void expect_same_quants(const std::vector<float>& x, int cols, int block) {
+    const test::Inputs a(generic(), x, 3, cols, block);
+    const test::Inputs b(table(), x, 3, cols, block);
+    const auto scales = static_cast<size_t>(Activations::blocks(cols, block)) * 3;
+    const auto q = static_cast<size_t>(Activations::q_stride(cols)) * 3;
+    EXPECT_TRUE(same({a.x.scales, a.x.scales + scales}, {b.x.scales, b.x.scales + scales}));
+    EXPECT_TRUE(same({a.x.float_sums, a.x.float_sums + q / 32}, {b.x.float_sums, b.x.float_sums + q / 32}));
+    const auto equal = [&](const void* left, const void* right, size_t bytes) {
+      EXPECT_EQ(std::memcmp(left, right, bytes), 0) << cols << " columns, block " << block;
+    };
+    equal(a.x.q, b.x.q, q);
+    equal(a.x.sums, b.x.sums, q / 32 * sizeof(int16_t));
+    equal(a.x.neg_sums, b.x.neg_sums, q / 32 * sizeof(int32_t));
+    equal(a.x.offsets16, b.x.offsets16, q / 16 * sizeof(int32_t));
+  }
+
   void expect_same_matmul(const PackedMatrix& w, const std::vector<float>& x, int tokens) {
-    const test::Inputs expected_in(generic(), x, tokens, w.cols);
-    const test::Inputs in(table(), x, tokens, w.cols);
+    const test::Inputs expected_in(generic(), x, tokens, w.cols, activation_block(w.type));
+    const test::Inputs in(table(), x, tokens, w.cols, activation_block(w.type));
     const size_t n = static_cast<size_t>(tokens) * static_cast<size_t>(w.rows);
     std::vector<float> expected(n, 1.0F);
     std::vector<float> got(n, 2.0F);
@@ -97,6 +122,7 @@ TEST_P(IsaTest, MatmulOfExtremeWeightsAndActivations) {
     const test::Matrix m(g.type, 20, cols, 21);
     expect_same_matmul(m.view, std::vector<float>(3 * cols, 0.0F), 3);
     for (uint64_t seed = 0; seed < 4; ++seed) expect_same_matmul(m.view, edge_floats(3 * cols, seed), 3);
+    for (uint64_t seed = 1; seed < 8; ++seed) expect_same_matmul(m.view, block_floats(3 * cols, seed), 3);
     auto tiny = test::random_floats(3 * cols, 5);
     for (auto& v : tiny) v *= 1e-38F;
     expect_same_matmul(m.view, tiny, 3);
@@ -109,13 +135,14 @@ TEST_P(IsaTest, ATokensResultDependsOnNothingElse) {
     const int rows = 50;
     const test::Matrix m(g.type, rows, cols, 2);
     const auto x = test::random_floats(13UL * cols, 3);
-    const test::Inputs all(table(), x, 13, cols);
+    const test::Inputs all(table(), x, 13, cols, activation_block(g.type));
     std::vector<float> together(13UL * rows);
     for (int panel = 0; panel < m.view.panels(); ++panel) {  // in parts
       table().matmul(m.view, all.x, panel, panel + 1, together.data(), rows);
     }
     for (int t = 0; t < 13; ++t) {
-      const test::Inputs one(table(), {x.begin() + t * cols, x.begin() + (t + 1) * cols}, 1, cols);
+      const test::Inputs one(table(), {x.begin() + t * cols, x.begin() + (t + 1) * cols}, 1, cols,
+                             activation_block(g.type));
       std::vector<float> alone(rows);
       table().matmul(m.view, one.x, 0, m.view.panels(), alone.data(), rows);
       EXPECT_TRUE(same(alone, {together.begin() + t * rows, together.begin() + (t + 1) * rows})) << g.name;
@@ -125,7 +152,7 @@ TEST_P(IsaTest, ATokensResultDependsOnNothingElse) {
 
 TEST_P(IsaTest, MatmulWritesOnlyItsPanels) {
   const test::Matrix m(base::TensorType::kQ4_0, 40, 64, 1);
-  const test::Inputs in(table(), test::random_floats(64 * 2, 1), 2, 64);
+  const test::Inputs in(table(), test::random_floats(64 * 2, 1), 2, 64, 32);
   std::vector<float> out(2 * 50, 77.0F);
   table().matmul(m.view, in.x, 1, 3, out.data(), 50);
   for (int t = 0; t < 2; ++t) {
@@ -134,15 +161,9 @@ TEST_P(IsaTest, MatmulWritesOnlyItsPanels) {
 }
 
 TEST_P(IsaTest, Quantize) {
-  for (const int cols : {32, 64, 96, 256, 288, 896, 1536}) {
-    for (uint64_t seed = 0; seed < 6; ++seed) {
-      const auto x = seed == 0 ? test::random_floats(3UL * cols, 4) : edge_floats(3UL * cols, seed);
-      const test::Inputs a(generic(), x, 3, cols);
-      const test::Inputs b(table(), x, 3, cols);
-      const auto blocks = static_cast<size_t>(Activations::blocks(cols)) * 3;
-      EXPECT_TRUE(same({a.x.scales, a.x.scales + blocks}, {b.x.scales, b.x.scales + blocks}));
-      const size_t rest = a.storage.size() - blocks * sizeof(float);  // scales come last
-      EXPECT_EQ(std::memcmp(a.storage.data(), b.storage.data(), rest), 0) << cols << " seed " << seed;
+  for (const int block : {32, 256}) {
+    for (const int cols : {32, 64, 96, 256, 288, 896, 1536}) {
+      for (uint64_t seed = 0; seed < 6; ++seed) expect_same_quants(block_floats(3UL * cols, seed), cols, block);
     }
   }
 }

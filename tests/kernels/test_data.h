@@ -104,15 +104,15 @@ struct Matrix {
   }
 };
 
-// Activations that own their storage, quantised by `table`.
+// Activations that own their storage, quantised by `table` with one scale per `block` columns.
 struct Inputs {
   std::vector<float> f32;
   Aligned storage;
   Activations x;
-  Inputs(const KernelTable& table, std::vector<float> values, int tokens, int cols)
-      : f32(std::move(values)), storage(Activations::bytes(tokens, cols)) {
+  Inputs(const KernelTable& table, std::vector<float> values, int tokens, int cols, int block)
+      : f32(std::move(values)), storage(Activations::bytes(tokens, cols, block)) {
     std::memset(storage.data(), 0x5A, storage.size());  // every byte that is read must have been written
-    x = Activations::bind(storage.data(), f32.data(), tokens, cols);
+    x = Activations::bind(storage.data(), f32.data(), tokens, cols, block);
     table.quantize(x, 0, tokens);
   }
 };

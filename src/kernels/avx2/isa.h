@@ -93,6 +93,9 @@ struct Isa {
   CONCERTO_FORCE_INLINE static F to_float(I a) noexcept { return _mm256_cvtepi32_ps(a); }
   CONCERTO_FORCE_INLINE static F add_f(F a, F b) noexcept { return _mm256_add_ps(a, b); }
   CONCERTO_FORCE_INLINE static F mul_f(F a, F b) noexcept { return _mm256_mul_ps(a, b); }
+  CONCERTO_FORCE_INLINE static F mul_broadcast(F a, const float* p) noexcept {
+    return _mm256_mul_ps(a, broadcast_f(p));
+  }
   CONCERTO_FORCE_INLINE static F fma(F a, F b, F c) noexcept { return _mm256_fmadd_ps(a, b, c); }
   CONCERTO_FORCE_INLINE static F fnma(F a, F b, F c) noexcept { return _mm256_fnmadd_ps(a, b, c); }  // c - a * b
 

@@ -34,18 +34,19 @@ void quantize_block(const float* x, int columns, int8_t* q, float* scale) {
 
 void quantize(const Activations& x, int row_begin, int row_end) noexcept {
   const int stride = Activations::q_stride(x.cols);
-  const int blocks = Activations::blocks(x.cols);
+  const int blocks = Activations::blocks(x.cols, x.block);
   for (int t = row_begin; t < row_end; ++t) {
     const auto token = static_cast<size_t>(t);
     const float* row = x.f32 + token * static_cast<size_t>(x.cols);
     int8_t* q = x.q + token * stride;
     for (int b = 0; b < blocks; ++b) {
-      const int column = b * kQuantBlock;
-      const int columns = x.cols - column < kQuantBlock ? x.cols - column : kQuantBlock;
+      const int column = b * x.block;
+      const int columns = x.cols - column < x.block ? x.cols - column : x.block;
       quantize_block(row + column, columns, q + column, x.scales + token * blocks + b);
     }
     for (int i = x.cols; i < stride; ++i) q[i] = 0;
     for (int s = 0; s < stride / kSumBlock; ++s) {
+      const int column = s * kSumBlock;
       int halves[2] = {};
       for (int i = 0; i < kSumBlock; ++i) halves[i / 16] += q[s * kSumBlock + i];
       const int sum = halves[0] + halves[1];
@@ -54,7 +55,7 @@ void quantize(const Activations& x, int row_begin, int row_end) noexcept {
       x.offsets16[2 * at + 1] = -32 * halves[1];
       x.sums[at] = static_cast<int16_t>(sum);
       x.neg_sums[at] = -sum;
-      x.float_sums[at] = static_cast<float>(sum);
+      x.float_sums[at] = column < x.cols ? x.scales[token * blocks + column / x.block] * static_cast<float>(sum) : 0.0F;
     }
   }
 }

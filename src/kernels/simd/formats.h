@@ -50,6 +50,8 @@ CONCERTO_FORCE_INLINE void dot_nibbles(const std::byte* vectors, typename Isa::I
 // Q4_0, Q4_1, Q5_0, Q5_1, Q8_0.
 template <class Layout, int kOffsetShift>  // offset = 1 << kOffsetShift, for types without minima
 struct Format32 {
+  static constexpr bool kInt8 = true;
+  static constexpr int kActivationBlock = 32;
   static constexpr size_t block_bytes(int n) noexcept { return Layout::bytes(n); }
 
   template <class Isa, int NT>
@@ -63,9 +65,6 @@ struct Format32 {
     const auto* m = reinterpret_cast<const uint16_t*>(b + Layout::min_offset(n)) + part * Isa::kLanes;
     const std::byte* planes = lanes + Layout::plane_offset(n);
     const std::byte* quants = lanes + Layout::quant_offset(n);
-    F a[NT];
-#pragma GCC unroll 16
-    for (int t = 0; t < NT; ++t) a[t] = Isa::zero_f();
     for (int s = 0; s < n; ++s) {
       prefetch_share<NT, Layout::bytes(8) / 8, Layout::kHasPlane>(b, s);
       I sums[NT];
@@ -92,24 +91,26 @@ struct Format32 {
       }
       const F scale = Isa::load_half(d + s * 16);
 #pragma GCC unroll 16
-      for (int t = 0; t < NT; ++t) a[t] = Isa::fma(Isa::to_float(sums[t]), scale, a[t]);
+      for (int t = 0; t < NT; ++t) {
+        y[t] = Isa::fma(Isa::mul_broadcast(Isa::to_float(sums[t]), in.scales + t * in.blocks + s), scale, y[t]);
+      }
       if constexpr (Layout::kHasMin) {
         const F min = Isa::load_half(m + s * 16);
 #pragma GCC unroll 16
         for (int t = 0; t < NT; ++t) {
-          a[t] = Isa::fma(min, Isa::broadcast_f(in.float_sums + t * in.sum_stride + s), a[t]);
+          y[t] = Isa::fma(min, Isa::broadcast_f(in.float_sums + t * in.sum_stride + s), y[t]);
         }
       }
       quants += Layout::kQuantBytes;
     }
-#pragma GCC unroll 16
-    for (int t = 0; t < NT; ++t) y[t] = Isa::fma(a[t], Isa::broadcast_f(in.scales + t * in.blocks), y[t]);
   }
 };
 
 // Q4_K and Q5_K.
 template <class Panel, int kPlaneBits>
 struct FormatSuper {
+  static constexpr bool kInt8 = true;
+  static constexpr int kActivationBlock = kQuantBlock;
   static constexpr size_t block_bytes(int) noexcept { return sizeof(Panel); }
 
   template <class Isa, int NT>
@@ -172,6 +173,8 @@ struct FormatSuper {
 };
 
 struct FormatQ6K {
+  static constexpr bool kInt8 = true;
+  static constexpr int kActivationBlock = kQuantBlock;
   static constexpr size_t block_bytes(int) noexcept { return sizeof(PanelQ6K); }
 
   // 16 columns: vector pairs kPair, kPair + 1 of a 32-column sub-block.
@@ -226,6 +229,8 @@ struct FormatQ6K {
 // F32, F16, BF16: the unquantised activations, one fma chain a row.
 template <base::TensorType kType>
 struct FormatPlain {
+  static constexpr bool kInt8 = false;
+  static constexpr int kActivationBlock = kQuantBlock;  // its scales are not read
   static constexpr size_t kElement = kType == base::TensorType::kF32 ? 4 : 2;
   static constexpr size_t block_bytes(int n) noexcept { return static_cast<size_t>(n) * 32 * kPanelRows * kElement; }
 

@@ -8,6 +8,7 @@
 // Included by files built with ISA flags: no std templates, everything a template over Isa.
 #pragma once
 
+#include "base/check.h"
 #include "kernels/kernels.h"
 #include "kernels/pack.h"
 #include "kernels/simd/inline.h"
@@ -49,10 +50,11 @@ struct TileInputs {
   ptrdiff_t cols;
 };
 
-template <class Isa>
+// kBlock: columns that share a scale.
+template <class Isa, int kBlock>
 CONCERTO_FORCE_INLINE TileInputs tile_inputs(const Activations& x, int token) noexcept {
   const ptrdiff_t stride = Activations::q_stride(x.cols);
-  const ptrdiff_t blocks = Activations::blocks(x.cols);
+  const ptrdiff_t blocks = Activations::blocks(x.cols, kBlock);
   return {x.q + token * stride,
           x.sums + token * (stride / 32),
           x.offsets16 + token * (stride / 16),
@@ -66,14 +68,14 @@ CONCERTO_FORCE_INLINE TileInputs tile_inputs(const Activations& x, int token) no
           x.cols};
 }
 
-template <class Isa>
+template <class Isa, int kBlock>
 CONCERTO_FORCE_INLINE void advance(TileInputs& in) noexcept {
   in.q += kQuantBlock;
   in.sums += kQuantBlock / 32;
   in.offsets16 += kQuantBlock / 16;
   in.neg_sums += kQuantBlock / 32;
   in.float_sums += kQuantBlock / 32;
-  in.scales += 1;
+  in.scales += kQuantBlock / kBlock;
   in.f32 += kQuantBlock;
 }
 
@@ -88,13 +90,13 @@ void panel_tile(const std::byte* panel, const Activations& x, int token, int row
 #pragma GCC unroll 16
     for (int t = 0; t < NT; ++t) y[h][t] = Isa::zero_f();
   }
-  TileInputs in = tile_inputs<Isa>(x, token);
+  TileInputs in = tile_inputs<Isa, Format::kActivationBlock>(x, token);
   const std::byte* block = panel;
   for (int column = 0; column < x.cols; column += kQuantBlock) {
     const int n = x.cols - column < kQuantBlock ? (x.cols - column) / 32 : kQuantBlock / 32;
     for (int h = 0; h < kParts; ++h) Format::template block<Isa, NT>(block, n, h, in, y[h]);
     block += Format::block_bytes(kQuantBlock / 32);
-    advance<Isa>(in);
+    advance<Isa, Format::kActivationBlock>(in);
   }
   for (int h = 0; h < kParts; ++h) {
     const int left = rows - h * Isa::kLanes;
@@ -124,6 +126,7 @@ void tail_tile(int tokens, const std::byte* panel, const Activations& x, int tok
 template <class Isa, class Format>
 void matmul(const PackedMatrix& w, const Activations& x, int panel_begin, int panel_end, float* out,
             ptrdiff_t out_stride) noexcept {
+  CHECK(!Format::kInt8 || x.block == Format::kActivationBlock);
   const size_t stride = static_cast<size_t>(w.cols / kQuantBlock) * Format::block_bytes(8) +
                         (w.cols % kQuantBlock != 0 ? Format::block_bytes(w.cols % kQuantBlock / 32) : 0);
   const int fit = static_cast<int>(kGroupBytes / stride);

@@ -41,8 +41,8 @@ CONCERTO_FORCE_INLINE typename W::F exp2_neg_lanes(typename W::F x) noexcept {
 
 // One 32-column sub-block's quants, sums and what derives from them.
 template <class W>
-CONCERTO_FORCE_INLINE void quantize_32(const float* x, typename W::F inverse, bool zero, int8_t* q, int16_t* sum,
-                                       int32_t* neg_sum, float* float_sum, int32_t* offsets) noexcept {
+CONCERTO_FORCE_INLINE void quantize_32(const float* x, typename W::F inverse, float scale, bool zero, int8_t* q,
+                                       int16_t* sum, int32_t* neg_sum, float* float_sum, int32_t* offsets) noexcept {
   int32_t halves[2];
   for (int h = 0; h < 2; ++h) {
     typename W::F v = W::mul_f(W::load_f(x + h * 16), inverse);
@@ -53,29 +53,30 @@ CONCERTO_FORCE_INLINE void quantize_32(const float* x, typename W::F inverse, bo
   const int32_t total = halves[0] + halves[1];
   *sum = static_cast<int16_t>(total);
   *neg_sum = -total;
-  *float_sum = static_cast<float>(total);
+  *float_sum = scale * static_cast<float>(total);
 }
 
-template <class W>
-void quantize(const Activations& x, int row_begin, int row_end) noexcept {
+template <class W, int kBlock>
+CONCERTO_FORCE_INLINE void quantize_rows(const Activations& x, int row_begin, int row_end) noexcept {
   const int stride = Activations::q_stride(x.cols);
   const int subs = stride / kSumBlock;
-  const int blocks = Activations::blocks(x.cols);
+  const int blocks = Activations::blocks(x.cols, kBlock);
   for (int t = row_begin; t < row_end; ++t) {
     const ptrdiff_t token = t;
     const float* row = x.f32 + token * x.cols;
     for (int b = 0; b < blocks; ++b) {
-      const int column = b * kQuantBlock;
-      const int columns = x.cols - column < kQuantBlock ? x.cols - column : kQuantBlock;
+      const int column = b * kBlock;
+      const int columns = x.cols - column < kBlock ? x.cols - column : kBlock;
       typename W::Bits magnitude = W::zero_bits();
       for (int i = 0; i < columns; i += 16) magnitude = W::max_bits(magnitude, W::magnitude_bits(row + column + i));
       const float amax = float_of(W::max_of_bits(magnitude));
       const bool zero = amax < kQuantTiny;
-      x.scales[token * blocks + b] = zero ? 0.0F : amax / 127.0F;
+      const float scale = zero ? 0.0F : amax / 127.0F;
+      x.scales[token * blocks + b] = scale;
       const auto inverse = W::set(zero ? 0.0F : 127.0F / amax);
       for (int i = column; i < column + columns; i += kSumBlock) {
         const ptrdiff_t at = token * subs + i / kSumBlock;
-        quantize_32<W>(row + i, inverse, zero, x.q + token * stride + i, x.sums + at, x.neg_sums + at,
+        quantize_32<W>(row + i, inverse, scale, zero, x.q + token * stride + i, x.sums + at, x.neg_sums + at,
                        x.float_sums + at, x.offsets16 + 2 * at);
       }
     }
@@ -89,6 +90,12 @@ void quantize(const Activations& x, int row_begin, int row_end) noexcept {
       x.offsets16[2 * at + 1] = 0;
     }
   }
+}
+
+template <class W>
+void quantize(const Activations& x, int row_begin, int row_end) noexcept {
+  if (x.block == kSumBlock) return quantize_rows<W, kSumBlock>(x, row_begin, row_end);
+  quantize_rows<W, kQuantBlock>(x, row_begin, row_end);
 }
 
 template <class W>
