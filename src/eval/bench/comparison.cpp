@@ -168,7 +168,7 @@ class Runner {
       if (auto probed = probe(options_.program, threads_)) row.probes.push_back(*probed);
       const std::string where =
           fmt::format("{}, {}, pair {} of {}", out.model.name, row.name, pair + 1, options_.pairs);
-      if (peers_.empty()) (void)run_lane(lanes[0], shape, path, where);
+      if (peers_.empty() && !run_lane(lanes[0], shape, path, where)) break;
       for (size_t i = 1; i < lanes.size(); ++i) run_pair(lanes[0], lanes[i], shape, path, where, pair % 2 == 1);
     }
     Row memory;
