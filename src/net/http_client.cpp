@@ -267,7 +267,7 @@ class CurlClient final : public HttpClient {
     }
     for (const auto& [name, value] : r.headers) {
       // "Name;" is libcurl's way to send a field without a value.
-      const std::string line = value.empty() ? name + ";" : name + ": " + value;
+      const std::string line = value.empty() ? name + ";" : fmt::format("{}: {}", name, value);
       t.fields = curl_slist_append(t.fields, line.c_str());
     }
     t.fields = curl_slist_append(t.fields, "Expect:");  // no round trip before the body

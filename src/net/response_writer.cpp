@@ -84,7 +84,7 @@ ResponseWriter::~ResponseWriter() {
   if (waiting) send(exchange_->dropped ? exchange_->dropped() : HttpResponse{500, {}, {}});
 }
 
-bool ResponseWriter::send(HttpResponse response) {
+bool ResponseWriter::send(const HttpResponse& response) {
   Exchange& e = *exchange_;
   const std::lock_guard lock(e.mutex);
   if (e.gone || e.state != Exchange::State::kWaiting) return false;

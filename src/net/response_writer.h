@@ -30,7 +30,7 @@ class ResponseWriter {
   ResponseWriter& operator=(const ResponseWriter&) = delete;
 
   // The first of send() and begin_stream() counts; false when another came before or the client is gone.
-  bool send(HttpResponse response);
+  bool send(const HttpResponse& response);
   bool begin_stream(int status, HttpHeaders headers, StreamOptions options = {});
   // false when the client is gone (or was cut off for reading too slowly).
   bool write(std::string_view bytes);

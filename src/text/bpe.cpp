@@ -27,7 +27,7 @@ uint64_t hash_bytes(std::string_view s) noexcept {
   uint64_t h = s.size() * 0x9E3779B97F4A7C15ULL;
   while (s.size() >= 8) {
     uint64_t word = 0;
-    std::copy_n(s.data(), 8, reinterpret_cast<char*>(&word));
+    std::copy_n(s.begin(), 8, reinterpret_cast<char*>(&word));
     h = mix(h ^ word);
     s.remove_prefix(8);
   }

@@ -77,7 +77,8 @@ class MinijinjaTemplate final : public ChatTemplate {
 
 }  // namespace
 
-Result<std::unique_ptr<ChatTemplate>> ChatTemplate::compile(std::string source, std::string bos, std::string eos) {
+Result<std::unique_ptr<ChatTemplate>> ChatTemplate::compile(std::string source, const std::string& bos,
+                                                            const std::string& eos) {
   concerto_template* handle = nullptr;
   concerto_buffer message{};
   const concerto_status status =

@@ -22,7 +22,8 @@ class ChatTemplate {
  public:
   // source: Jinja text. bos/eos: the texts of those tokens, as variables of the template.
   // Error: kCorrupt with the template's line when it doesn't parse.
-  static base::Result<std::unique_ptr<ChatTemplate>> compile(std::string source, std::string bos, std::string eos);
+  static base::Result<std::unique_ptr<ChatTemplate>> compile(std::string source, const std::string& bos,
+                                                             const std::string& eos);
   virtual ~ChatTemplate() = default;
   // kInvalidArgument when the template itself refuses (raise_exception) or runs out of fuel.
   [[nodiscard]] virtual base::Result<std::string> render(const TemplateInput& input) const = 0;
