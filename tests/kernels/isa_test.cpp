@@ -91,7 +91,8 @@ TEST_P(IsaTest, MatmulOfEveryTypeAndShape) {
       for (const int rows : {7, 16, 41}) {
         const test::Matrix m(g.type, rows, cols, static_cast<uint64_t>(cols + rows));
         for (const int tokens : {1, 2, 5, 9}) {
-          expect_same_matmul(m.view, test::random_floats(static_cast<size_t>(tokens * cols), 11), tokens);
+          expect_same_matmul(m.view, test::random_floats(static_cast<size_t>(tokens) * static_cast<size_t>(cols), 11),
+                             tokens);
         }
       }
     }
