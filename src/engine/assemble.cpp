@@ -24,9 +24,10 @@ using base::Code;
 
 constexpr int kDefaultContext = 8192;
 
-class EngineImpl final : public Engine {
+// What the engine's thread works on. It belongs to that thread as much as to the Engine, see EngineImpl.
+class Loop {
  public:
-  EngineImpl(EngineParts parts, std::unique_ptr<KvPool> kv, const SchedulerOptions& options, int max_waiting)
+  Loop(EngineParts parts, std::unique_ptr<KvPool> kv, const SchedulerOptions& options, int max_waiting)
       : parts_(std::move(parts)),
         kv_(std::move(kv)),
         limits_{parts_.model->config().n_vocab, options.context, kv_->blocks()},
@@ -35,19 +36,17 @@ class EngineImpl final : public Engine {
                     &base::system_clock()},
                    options) {
     counters_ = scheduler_.counters();
-    thread_ = std::thread([this] { run(); });
   }
 
-  ~EngineImpl() override {
+  void stop() {
     {
       const std::lock_guard lock(mutex_);
       stop_ = true;
     }
     wake_.notify_one();
-    thread_.join();
   }
 
-  base::Status submit(Request request, Sink sink, base::CancelToken cancel) override {
+  base::Status submit(Request request, Sink sink, base::CancelToken cancel) {
     CHECK(sink != nullptr);
     TRY_STATUS(validate(limits_, &request));
     Job job{std::move(request), std::move(sink), std::move(cancel), base::system_clock().now_ns()};
@@ -64,14 +63,10 @@ class EngineImpl final : public Engine {
     return {};
   }
 
-  [[nodiscard]] const text::Tokenizer& tokenizer() const override { return *parts_.tokenizer; }
-  [[nodiscard]] const text::ChatTemplate* chat_template() const override { return parts_.chat_template.get(); }
-  [[nodiscard]] const model::ModelConfig& config() const override { return parts_.model->config(); }
-  [[nodiscard]] const std::string& model_hash() const override { return parts_.model->hash(); }
-  [[nodiscard]] int context() const override { return limits_.context; }
-  [[nodiscard]] SamplingParams default_sampling() const override { return parts_.default_sampling; }
+  [[nodiscard]] const EngineParts& parts() const { return parts_; }
+  [[nodiscard]] int context() const { return limits_.context; }
 
-  [[nodiscard]] EngineStats stats() const override {
+  [[nodiscard]] EngineStats stats() const {
     EngineStats stats;
     const std::lock_guard lock(mutex_);
     stats.running = counters_.running;
@@ -87,7 +82,7 @@ class EngineImpl final : public Engine {
     return stats;
   }
 
- private:
+  // Until stop(); on the engine's thread.
   void run() {
     for (;;) {
       std::vector<Job> cancelled;
@@ -113,6 +108,7 @@ class EngineImpl final : public Engine {
     for (Job& job : left) end_unstarted(job);
   }
 
+ private:
   // Starts those whose turn it is, in order: the first that does not fit holds back the others, so none starves.
   void take_waiting(std::vector<Job>* cancelled) {
     for (auto it = waiting_.begin(); it != waiting_.end();) {
@@ -148,6 +144,37 @@ class EngineImpl final : public Engine {
   std::deque<Job> waiting_;
   SchedulerCounters counters_;
   bool stop_ = false;
+};
+
+// A sink, or what it holds, may own the last reference to its engine and drop it on the engine's own thread, which
+// can't be waited for there: it then ends by itself, and the loop goes with it.
+class EngineImpl final : public Engine {
+ public:
+  explicit EngineImpl(std::shared_ptr<Loop> loop) : loop_(std::move(loop)), thread_([loop = loop_] { loop->run(); }) {}
+  ~EngineImpl() override {
+    loop_->stop();
+    if (thread_.get_id() == std::this_thread::get_id()) {
+      thread_.detach();
+    } else {
+      thread_.join();
+    }
+  }
+  EngineImpl(const EngineImpl&) = delete;
+  EngineImpl& operator=(const EngineImpl&) = delete;
+
+  base::Status submit(Request request, Sink sink, base::CancelToken cancel) override {
+    return loop_->submit(std::move(request), std::move(sink), std::move(cancel));
+  }
+  [[nodiscard]] const text::Tokenizer& tokenizer() const override { return *loop_->parts().tokenizer; }
+  [[nodiscard]] const text::ChatTemplate* chat_template() const override { return loop_->parts().chat_template.get(); }
+  [[nodiscard]] const model::ModelConfig& config() const override { return loop_->parts().model->config(); }
+  [[nodiscard]] const std::string& model_hash() const override { return loop_->parts().model->hash(); }
+  [[nodiscard]] int context() const override { return loop_->context(); }
+  [[nodiscard]] SamplingParams default_sampling() const override { return loop_->parts().default_sampling; }
+  [[nodiscard]] EngineStats stats() const override { return loop_->stats(); }
+
+ private:
+  std::shared_ptr<Loop> loop_;
   std::thread thread_;
 };
 
@@ -219,7 +246,8 @@ base::Result<std::unique_ptr<Engine>> Engine::assemble(EngineParts parts, const 
   scheduler.max_running = std::min(options.max_running, options.max_batch_tokens);
   scheduler.itl_target_ms = options.itl_target_ms;
   scheduler.prefix_cache = options.prefix_cache;
-  return std::make_unique<EngineImpl>(std::move(parts), std::move(kv), scheduler, options.max_waiting);
+  return std::make_unique<EngineImpl>(
+      std::make_shared<Loop>(std::move(parts), std::move(kv), scheduler, options.max_waiting));
 }
 
 }  // namespace concerto::engine

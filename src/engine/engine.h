@@ -62,7 +62,9 @@ class Engine {
   static base::Result<std::unique_ptr<Engine>> open(const EngineOptions& options);
   // model_path, threads, isa, quantize and progress are not looked at.
   static base::Result<std::unique_ptr<Engine>> assemble(EngineParts parts, const EngineOptions& options);
-  virtual ~Engine() = default;  // cancels what runs (FinishReason::kCancelled), then joins
+  // Cancels what runs (FinishReason::kCancelled), then joins. May happen within a sink: the engine's thread then ends
+  // by itself soon after.
+  virtual ~Engine() = default;
 
   // Refuses at once with kContextLength, kInvalidArgument, kBusy or kOutOfMemory; else events follow on `sink`.
   // A cancelled request ends with FinishReason::kCancelled within one pass, in whatever phase it is.

@@ -313,5 +313,22 @@ TEST(Engine, ASinkMaySubmitTheNextRequest) {
   EXPECT_EQ(second.tokens.size(), 3U);
 }
 
+// The last reference may go with a sink, on the engine's own thread.
+TEST(Engine, MayGoWithinASink) {
+  Collector collector;
+  auto alive = std::make_shared<int>(0);
+  const std::weak_ptr<int> model_alive = alive;
+  {
+    auto opened = open({}, [alive = std::move(alive)](const model::Batch&) {});
+    const std::shared_ptr<Engine> engine = std::move(opened.engine);
+    ASSERT_TRUE(engine->submit(request({1}, 50),
+                               [engine, sink = collector.sink()](Event&& event) { sink(std::move(event)); }, {}));
+  }
+  collector.wait();
+  EXPECT_EQ(collector.tokens.size(), 50U);
+  for (int i = 0; i < 1000 && !model_alive.expired(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(model_alive.expired()) << "the model is still in memory";
+}
+
 }  // namespace
 }  // namespace concerto::engine
