@@ -1,6 +1,7 @@
 // The product as clients see it: real HTTP, real cascade, desk and store; scripted models.
 #include "app/product.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "api/server.h"
 #include "app/paths.h"
 #include "base/log.h"
+#include "cascade/confidence.h"
 #include "cascade/scripted.h"
 #include "net/http_client.h"
 #include "net/sse_parser.h"
@@ -30,13 +32,28 @@ constexpr const char* kAdminKey = "admin-key-0123456789";
 
 [[maybe_unused]] const bool kQuiet = (base::set_log_level(base::LogLevel::kOff), true);
 
+// What a scripted model says, token by token: sure of each, or in doubt about each.
+std::vector<cascade::TokenInfo> tokens_of(const std::string& tier, bool sure) {
+  std::vector<cascade::TokenInfo> out;
+  for (const std::string& text : {std::string("from "), tier, std::string(".")}) {
+    out.push_back(cascade::signal(text, sure ? 0.95F : 0.3F));
+    out.back().logprob = sure ? -0.05F : -6.0F;
+  }
+  return out;
+}
+
+double confidence_of(const std::string& tier, bool sure) {
+  return cascade::confidence(cascade::features_of(tokens_of(tier, sure), 0, true)).value();
+}
+
 // The small model is sure of greetings, the big one of everything but riddles.
 void answer(const std::string& tier, ScriptedBackend::Call& call) {
   const std::string question = call.request.messages.back().content;
   const bool greeting = question.find("你好") != std::string::npos;
   const bool riddle = question.find("riddle") != std::string::npos;
-  const float margin = (tier == "small" ? greeting : !riddle) ? 0.95F : 0.3F;
-  for (const char* text : {"from ", tier.c_str(), "."}) call.sink(cascade::word(text, margin));
+  for (const auto& token : tokens_of(tier, tier == "small" ? greeting : !riddle)) {
+    call.sink(cascade::Delta{token.bytes, "", {token}});
+  }
   call.sink(cascade::end_of(7, 3));
 }
 
@@ -181,7 +198,7 @@ TEST_F(ProductTest, TheSmallModelAnswersWhatItIsSureOf) {
   EXPECT_EQ(content(response), "from small.");
   EXPECT_EQ(header(response, "x-concerto-tier"), "small");
   EXPECT_EQ(header(response, "x-concerto-reason"), "confident");
-  EXPECT_EQ(header(response, "x-concerto-confidence"), "0.9500");
+  EXPECT_EQ(header(response, "x-concerto-confidence"), fmt::format("{:.4f}", confidence_of("small", true)));
   EXPECT_EQ(header(response, "x-concerto-case"), "(none)");
 }
 
@@ -262,7 +279,7 @@ TEST_F(ProductTest, WhatNoModelIsSureOfGoesToAPersonWhoAnswersOnce) {
   ASSERT_EQ(drafts.size(), 2U);
   EXPECT_EQ(drafts[0]["tier"], "small");
   EXPECT_EQ(drafts[1]["content"], "from big.");
-  EXPECT_NEAR(drafts[1]["confidence"].get<double>(), 0.3, 1e-6);
+  EXPECT_NEAR(drafts[1]["confidence"].get<double>(), confidence_of("big", false), 1e-6);
   EXPECT_EQ(drafts[1]["model_id"], "sha256:big");
 }
 
