@@ -11,7 +11,7 @@ void show_case(const Context& context, net::HttpRequest&& request, net::Writer w
 
 void answer_case(const Context& context, net::HttpRequest&& request, net::Writer writer) {
   if (auto refusal = refuse_body_type(request)) {
-    writer->send(std::move(*refusal));
+    writer->send(*refusal);
     return;
   }
   const auto answer = parse_case_answer(request.body);

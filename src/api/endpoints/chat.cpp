@@ -104,7 +104,7 @@ class ChatSession {
       net::HttpResponse response = error_response(error, no_model ? "model_not_found" : "");
       response.headers.set("X-Request-Id", request_id_);
       if (!ignored_.empty()) response.headers.set("x-ignored-params", ignored_);
-      writer_->send(std::move(response));
+      writer_->send(response);
     }
     record(error_kind(error.code).status, {});
     writer_.reset();
@@ -165,7 +165,7 @@ class ChatSession {
 
 void chat_completions(const Context& context, net::HttpRequest&& request, net::Writer writer) {
   if (auto refusal = refuse_body_type(request)) {
-    writer->send(std::move(*refusal));
+    writer->send(*refusal);
     return;
   }
   auto call = parse_chat_request(request.body);

@@ -14,7 +14,7 @@ void readyz(const Context& context, net::HttpRequest&& request, net::Writer writ
   net::HttpResponse response =
       json_response(request, readiness.ready ? 200 : 503, health_body(readiness.ready, readiness.reason));
   if (!readiness.ready) response.headers.add("Retry-After", "1");
-  writer->send(std::move(response));
+  writer->send(response);
 }
 
 }  // namespace concerto::api

@@ -34,7 +34,7 @@ void send_asset(const StaticAsset& asset, const net::HttpRequest& request, const
   } else {
     response.body = asset.bytes;
   }
-  writer->send(std::move(response));
+  writer->send(response);
 }
 
 }  // namespace
