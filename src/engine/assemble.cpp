@@ -24,14 +24,20 @@ using base::Code;
 
 constexpr int kDefaultContext = 8192;
 
+struct LoopOptions {
+  bool context_by_memory = false;
+  size_t working_bytes = 0;
+  int max_waiting = 0;
+};
+
 // What the engine's thread works on. It belongs to that thread as much as to the Engine, see EngineImpl.
 class Loop {
  public:
-  Loop(EngineParts parts, std::unique_ptr<KvPool> kv, const SchedulerOptions& options, int max_waiting)
+  Loop(EngineParts parts, std::unique_ptr<KvPool> kv, const SchedulerOptions& options, const LoopOptions& own)
       : parts_(std::move(parts)),
         kv_(std::move(kv)),
-        limits_{parts_.model->config().n_vocab, options.context, kv_->blocks()},
-        max_waiting_(max_waiting),
+        limits_{parts_.model->config().n_vocab, options.context, own.context_by_memory},
+        options_(own),
         scheduler_({parts_.model.get(), parts_.tokenizer.get(), parts_.pool.get(), kv_.get(), parts_.table->log_sum_exp,
                     &base::system_clock()},
                    options) {
@@ -53,9 +59,9 @@ class Loop {
     {
       const std::lock_guard lock(mutex_);
       if (stop_) return base::fail(Code::kUnavailable, "engine: shutting down");
-      if (std::ssize(waiting_) >= max_waiting_) {
+      if (std::ssize(waiting_) >= options_.max_waiting) {
         return base::fail(Code::kBusy, fmt::format("engine: {} requests are waiting already, the limit is {}",
-                                                   waiting_.size(), max_waiting_));
+                                                   waiting_.size(), options_.max_waiting));
       }
       waiting_.push_back(std::move(job));
     }
@@ -70,14 +76,16 @@ class Loop {
     EngineStats stats;
     const std::lock_guard lock(mutex_);
     stats.running = counters_.running;
-    stats.waiting = static_cast<int>(waiting_.size());
+    stats.waiting = static_cast<int>(waiting_.size()) + counters_.set_aside;
     stats.kv_blocks_total = kv_->blocks();
     stats.kv_blocks_free = counters_.blocks_free;
     stats.prompt_tokens = counters_.prompt_tokens;
     stats.cached_tokens = counters_.cached_tokens;
     stats.completion_tokens = counters_.completion_tokens;
     stats.passes = counters_.passes;
+    stats.preemptions = counters_.preemptions;
     stats.weight_bytes = parts_.model->weight_bytes();
+    stats.working_bytes = options_.working_bytes;
     stats.load_ms = parts_.load_ms;
     return stats;
   }
@@ -91,12 +99,16 @@ class Loop {
         counters_ = scheduler_.counters();
         if (scheduler_.idle()) wake_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
         if (stop_) break;
-        take_waiting(&cancelled);
+        cancelled = take_cancelled();
+        while (!waiting_.empty() && scheduler_.admits(waiting_.front())) {
+          scheduler_.start(std::move(waiting_.front()));
+          waiting_.pop_front();
+        }
         counters_ = scheduler_.counters();
       }
       // Sinks run without the lock: they may submit.
       for (Job& job : cancelled) end_unstarted(job);
-      scheduler_.step();
+      scheduler_.step([this] { return between_layers(); });
     }
     scheduler_.cancel_all();
     std::deque<Job> left;
@@ -109,20 +121,31 @@ class Loop {
   }
 
  private:
-  // Starts those whose turn it is, in order: the first that does not fit holds back the others, so none starves.
-  void take_waiting(std::vector<Job>* cancelled) {
+  // Out of the queue; with the lock held.
+  std::vector<Job> take_cancelled() {
+    std::vector<Job> cancelled;
     for (auto it = waiting_.begin(); it != waiting_.end();) {
       if (it->cancel.cancelled()) {
-        cancelled->push_back(std::move(*it));
+        cancelled.push_back(std::move(*it));
         it = waiting_.erase(it);
       } else {
         ++it;
       }
     }
-    while (!waiting_.empty() && scheduler_.admits(waiting_.front())) {
-      scheduler_.start(std::move(waiting_.front()));
-      waiting_.pop_front();
+    return cancelled;
+  }
+
+  // A pass may take seconds: who waits and is cancelled hears of it within a layer. True: the engine ends.
+  bool between_layers() {
+    std::vector<Job> cancelled;
+    bool stop = false;
+    {
+      const std::lock_guard lock(mutex_);
+      stop = stop_;
+      cancelled = take_cancelled();
     }
+    for (Job& job : cancelled) end_unstarted(job);
+    return stop;
   }
 
   static void end_unstarted(Job& job) {
@@ -136,7 +159,7 @@ class Loop {
   EngineParts parts_;
   std::unique_ptr<KvPool> kv_;
   RequestLimits limits_;
-  int max_waiting_;
+  LoopOptions options_;
   Scheduler scheduler_;  // the engine thread's
 
   mutable std::mutex mutex_;
@@ -178,25 +201,42 @@ class EngineImpl final : public Engine {
   std::thread thread_;
 };
 
-// Bytes for the KV pool when none were declared: what max_running requests of the whole context need, but at most three
-// quarters of what the process may still take once the forward pass has its own memory.
-base::Result<size_t> default_kv_bytes(const model::Model& model, int context, const EngineOptions& options) {
+// The most that passes, their logits and the samplers take beside the weights.
+size_t working_bytes(const model::Model& model, const EngineOptions& options, int workers) {
+  const auto vocab = static_cast<size_t>(model.config().n_vocab);
+  const int rows = options.max_running + kScoredRows;
+  const size_t sampler = sizeof(Candidate) + 2 * sizeof(float);  // a vocabulary's candidates, weights and counts
+  return model.workspace_bytes(options.max_batch_tokens, rows) + vocab * sizeof(float) * static_cast<size_t>(rows) +
+         vocab * sampler * static_cast<size_t>(workers);
+}
+
+// Bytes for the KV pool: what was asked for, or what max_running requests of the whole context need. Never more than
+// the declared memory leaves, or, where none was declared, three quarters of what the process may still take.
+base::Result<size_t> kv_bytes_for(const model::Model& model, int context, const EngineOptions& options,
+                                  size_t working) {
   const size_t block = model.kv_layout().block_bytes();
-  const size_t most = block * static_cast<size_t>(Scheduler::blocks_for(context, 1)) *
-                      static_cast<size_t>(std::max(1, options.max_running));
-  const size_t available = available_memory();
-  if (available == 0) return most;  // the system does not say
-  const size_t pass =
-      model.workspace_bytes(options.max_batch_tokens, options.max_running + 64) +
-      static_cast<size_t>(model.config().n_vocab) * sizeof(float) * static_cast<size_t>(options.max_running + 64);
-  const size_t room = available > pass ? (available - pass) / 4 * 3 : 0;
-  if (room < block) {
+  const size_t weights = model.weight_bytes();
+  const auto left_of = [](size_t whole, size_t part) { return whole > part ? whole - part : 0; };
+  size_t room = std::numeric_limits<size_t>::max();
+  if (options.memory_bytes > 0) {
+    room = left_of(options.memory_bytes, weights + working);
+  } else if (const size_t available = available_memory(); available > 0 && options.kv_bytes == 0) {
+    room = left_of(available, working) / 4 * 3;
+  }
+  const size_t wanted = std::max(block, options.kv_bytes);
+  if (room < wanted) {
     return base::fail(
         Code::kOutOfMemory,
-        fmt::format("KV cache of {}: expected at least {} bytes free beside the weights and {} of working "
-                    "memory, found {} available",
-                    model.config().name, block, pass, available));
+        fmt::format("{}: expected room for {} MB of weights, {} MB of working memory and {} MB of KV cache{}, found {}",
+                    model.config().name, weights >> 20, working >> 20, (wanted + (1 << 20) - 1) >> 20,
+                    options.kv_bytes > 0 ? "" : " (one block)",
+                    options.memory_bytes > 0
+                        ? fmt::format("a memory budget of {} MB", options.memory_bytes >> 20)
+                        : fmt::format("{} MB that the machine can still give", (room / 3 * 4 + working) >> 20)));
   }
+  if (options.kv_bytes > 0) return options.kv_bytes;
+  const size_t most = block * static_cast<size_t>(Scheduler::blocks_for(context, 1)) *
+                      static_cast<size_t>(std::max(1, options.max_running));
   return std::min(most, room);
 }
 
@@ -222,10 +262,8 @@ base::Result<std::unique_ptr<Engine>> Engine::assemble(EngineParts parts, const 
   const model::Model& model = *parts.model;
   TRY_STATUS(check_options(options, model.config().n_context));
   int context = options.context > 0 ? options.context : std::min(model.config().n_context, kDefaultContext);
-  size_t kv_bytes = options.kv_bytes;
-  if (kv_bytes == 0) {
-    TRY(kv_bytes, default_kv_bytes(model, context, options));
-  }
+  const size_t working = working_bytes(model, options, parts.pool->size());
+  TRY(const size_t kv_bytes, kv_bytes_for(model, context, options, working));
   const size_t block = model.kv_layout().block_bytes();
   const size_t blocks = std::min(kv_bytes / block, static_cast<size_t>(std::numeric_limits<int32_t>::max()));
   if (blocks == 0) {
@@ -234,11 +272,10 @@ base::Result<std::unique_ptr<Engine>> Engine::assemble(EngineParts parts, const 
                                   "found a budget of {}",
                                   model.config().name, block, kernels::kKvBlockTokens, kv_bytes));
   }
-  // A context nobody asked for shrinks to what the memory holds; one that was asked for stays, and a request that needs
-  // more than the memory is refused.
-  if (options.context == 0) {
-    context = static_cast<int>(std::min<size_t>(static_cast<size_t>(context), blocks * kernels::kKvBlockTokens));
-  }
+  // A request never holds more than the memory does: what is longer is refused at once instead of waiting for ever.
+  const size_t held = blocks * kernels::kKvBlockTokens;
+  const bool by_memory = held < static_cast<size_t>(context);
+  if (by_memory) context = static_cast<int>(held);
   TRY(auto kv, KvPool::create(model.kv_layout(), static_cast<int>(blocks)));
   SchedulerOptions scheduler;
   scheduler.context = context;
@@ -246,8 +283,8 @@ base::Result<std::unique_ptr<Engine>> Engine::assemble(EngineParts parts, const 
   scheduler.max_running = std::min(options.max_running, options.max_batch_tokens);
   scheduler.itl_target_ms = options.itl_target_ms;
   scheduler.prefix_cache = options.prefix_cache;
-  return std::make_unique<EngineImpl>(
-      std::make_shared<Loop>(std::move(parts), std::move(kv), scheduler, options.max_waiting));
+  return std::make_unique<EngineImpl>(std::make_shared<Loop>(std::move(parts), std::move(kv), scheduler,
+                                                             LoopOptions{by_memory, working, options.max_waiting}));
 }
 
 }  // namespace concerto::engine

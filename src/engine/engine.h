@@ -22,7 +22,8 @@ struct EngineOptions {
   std::string model_path;      // .gguf or Hugging Face folder
   int threads = 0;             // 0: all cores this process may use
   int context = 0;             // per request, 0: min(trained, 8192)
-  size_t kv_bytes = 0;         // KV pool; 0: a default that fits the machine's memory
+  size_t memory_bytes = 0;     // weights, KV pool and working memory together; 0: what the process may still take
+  size_t kv_bytes = 0;         // KV pool; 0: what max_running whole contexts need, as far as the memory holds it
   int max_batch_tokens = 256;  // tokens per forward pass, prompts and decodes together
   int max_running = 16;        // requests in the batch at once; the others wait
   int max_waiting = 512;       // more are refused with kBusy
@@ -35,14 +36,16 @@ struct EngineOptions {
 
 struct EngineStats {
   int running = 0;
-  int waiting = 0;
+  int waiting = 0;  // for their turn, or set aside
   int kv_blocks_total = 0;
   int kv_blocks_free = 0;      // unused, or kept for the prefix cache only
   uint64_t prompt_tokens = 0;  // computed since start
   uint64_t cached_tokens = 0;  // prompt tokens that the prefix cache spared
   uint64_t completion_tokens = 0;
-  uint64_t passes = 0;  // forward passes
+  uint64_t passes = 0;       // forward passes
+  uint64_t preemptions = 0;  // times a request was set aside for want of KV blocks, to go on later
   size_t weight_bytes = 0;
+  size_t working_bytes = 0;  // at most: a pass, its logits, the samplers
   double load_ms = 0;
 };
 
@@ -66,8 +69,8 @@ class Engine {
   // by itself soon after.
   virtual ~Engine() = default;
 
-  // Refuses at once with kContextLength, kInvalidArgument, kBusy or kOutOfMemory; else events follow on `sink`.
-  // A cancelled request ends with FinishReason::kCancelled within one pass, in whatever phase it is.
+  // Refuses at once with kContextLength, kInvalidArgument or kBusy; else events follow on `sink`. A cancelled request
+  // ends with FinishReason::kCancelled within a layer of a pass, in whatever phase it is.
   virtual base::Status submit(Request request, Sink sink, base::CancelToken cancel) = 0;
 
   [[nodiscard]] virtual const text::Tokenizer& tokenizer() const = 0;

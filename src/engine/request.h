@@ -33,7 +33,8 @@ struct Request {
   SamplingParams sampling;
   int top_logprobs = 0;          // alternatives reported with each token, 0..20
   bool ignore_end = false;       // go on past end tokens (bench)
-  bool prompt_logprobs = false;  // report the log-probability of each prompt token (ppl, echo)
+  bool prompt_logprobs = false;  // report the log-probability of each prompt token (ppl, echo) ...
+  int logprobs_from = 1;         // ... from this position on: what stands before may come from the prefix cache
   std::string cache_salt;        // separates tenants in the prefix cache
 };
 
@@ -55,7 +56,7 @@ struct TokenEvent {
 struct PromptEvent {  // once, after the prompt was computed
   int prompt_tokens = 0;
   int cached_tokens = 0;
-  std::vector<float> logprobs;  // with prompt_logprobs: [prompt_tokens - 1], of tokens 1..
+  std::vector<float> logprobs;  // with prompt_logprobs: [prompt_tokens - logprobs_from], of the tokens from there on
 };
 
 enum class FinishReason { kStop, kLength, kCancelled };

@@ -12,10 +12,11 @@ namespace concerto::engine {
 namespace {
 
 constexpr int kBlock = kernels::kKvBlockTokens;
-constexpr int kScoredRows = 64;  // prompt tokens scored per pass: bounds the logits to 64 V floats beside the decodes
-constexpr int kFirstChunk = 64;  // beside decodes, while no pass has told how fast this machine is
-constexpr int kSmallestChunk = 16;  // a slower prompt would hardly end; 16 tokens cost about 3 decode passes
-constexpr int kTellingTokens = 16;  // a pass of fewer is bound by memory and says little about a token's cost
+constexpr int kFirstChunk = 64;          // beside decodes, while no pass has told how fast this machine is
+constexpr int kSmallestChunk = 16;       // a slower prompt would hardly end; 16 tokens cost about 3 decode passes
+constexpr double kLongestPassMs = 2000;  // of prompts alone: who comes meanwhile waits for its end
+constexpr int kSmallestPass = 64;        // of such a pass; with fewer, reading the weights would cost too much
+constexpr int kTellingTokens = 16;       // a pass of fewer is bound by memory and says little about a token's cost
 
 int blocks_of(int positions) { return (positions + kBlock - 1) / kBlock; }
 double ms(int64_t ns) { return static_cast<double>(ns) * 1e-6; }
@@ -38,18 +39,39 @@ int Scheduler::blocks_for(int prompt_tokens, int max_tokens) {
 }
 
 bool Scheduler::admits(const Job& job) const {
-  if (static_cast<int>(running_.size()) >= options_.max_running) return false;
-  const auto& prompt = job.request.prompt;
-  int needed = blocks_for(static_cast<int>(prompt.size()), job.request.max_tokens);
-  if (options_.prefix_cache && !job.request.prompt_logprobs) {
-    // Blocks that somebody holds anyway cost nothing; kept ones do, since they can no longer be evicted.
-    int parent = KvCache::kNone;
-    for (size_t end = kBlock; end < prompt.size(); end += kBlock) {
-      const KvCache::BlockTokens tokens{prompt.data() + (end - kBlock), kBlock};
-      parent = cache_.find(parent, job.request.cache_salt, tokens);
-      if (parent == KvCache::kNone) break;
-      if (cache_.refs(parent) > 0) --needed;
-    }
+  if (std::ssize(running_) >= options_.max_running) return false;
+  if (!aside_.empty()) return false;  // they came before
+  return fits(job.request, job.request.prompt, job.request.prompt_logprobs);
+}
+
+// Of `tokens` tokens, the first so many may come from the cache. At least one is computed, since the answer starts from
+// its logits, and so is every one from whose logits a score is read.
+size_t Scheduler::cacheable(const Request& request, size_t tokens, bool scores) const {
+  if (!options_.prefix_cache) return 0;
+  return scores ? std::min(tokens, static_cast<size_t>(request.logprobs_from)) - 1 : tokens - 1;
+}
+
+// Of the blocks of these tokens, those that somebody holds: to share them costs nothing. (Kept ones do cost, since they
+// can no longer be evicted then.)
+int Scheduler::held_blocks(std::span<const int32_t> tokens, const std::string& salt) const {
+  int held = 0;
+  int parent = KvCache::kNone;
+  for (; tokens.size() >= kBlock; tokens = tokens.subspan(kBlock)) {
+    parent = cache_.find(parent, salt, tokens.first<kBlock>());
+    if (parent == KvCache::kNone) break;
+    if (cache_.refs(parent) > 0) ++held;
+  }
+  return held;
+}
+
+// Whether there is room for a request that has these tokens so far, with a block to grow for it and for each running
+// one that is not at its end, lest somebody is set aside again at once.
+bool Scheduler::fits(const Request& request, std::span<const int32_t> tokens, bool scores) const {
+  const auto most = [](const Request& r) { return blocks_for(static_cast<int>(r.prompt.size()), r.max_tokens); };
+  int needed = std::min(most(request), blocks_of(static_cast<int>(tokens.size())) + 1) -
+               held_blocks(tokens.first(cacheable(request, tokens.size(), scores)), request.cache_salt);
+  for (const auto& s : running_) {
+    if (std::ssize(s->blocks) + s->reserved_blocks < most(s->job.request)) ++needed;
   }
   return needed <= cache_.available() - reserved_;
 }
@@ -59,21 +81,69 @@ void Scheduler::start(Job job) {
   s->prompt_tokens = static_cast<int>(job.request.prompt.size());
   s->max_tokens = job.request.max_tokens;
   s->tokens = job.request.prompt;
-  s->reserved_blocks = blocks_for(s->prompt_tokens, s->max_tokens);
   s->admitted_ns = parts_.clock->now_ns();
   s->job = std::move(job);
+  enter(std::move(s));
+}
+
+// Promises it the blocks of the tokens it has.
+void Scheduler::enter(std::unique_ptr<Sequence> s) {
+  s->reserved_blocks = blocks_of(static_cast<int>(s->tokens.size()));
   reserved_ += s->reserved_blocks;
   take_known_blocks(*s);
   CHECK(reserved_ <= cache_.available());
   running_.push_back(std::move(s));
 }
 
-bool Scheduler::step() {
+void Scheduler::resume() {
+  while (!aside_.empty() && fits(aside_.front()->job.request, aside_.front()->tokens, aside_.front()->scores())) {
+    auto s = std::move(aside_.front());
+    aside_.pop_front();
+    enter(std::move(s));
+  }
+}
+
+void Scheduler::set_youngest_aside() {
+  auto s = std::move(running_.back());
+  running_.pop_back();
+  give_back_blocks(*s);
+  s->computed = 0;
+  s->indexed_blocks = 0;
+  if (!s->prompt_reported) {
+    s->cached_tokens = 0;
+    s->prompt_logprobs.clear();
+  }
+  aside_.push_front(std::move(s));
+  ++counters_.preemptions;
+}
+
+// Promises running_[index] the blocks of its next `count` tokens, at the cost of those admitted last if need be. False
+// when it was itself the last.
+bool Scheduler::make_room(size_t index, int count) {
+  Sequence& s = *running_[index];
+  const int missing = blocks_of(s.computed + count) - static_cast<int>(s.blocks.size()) - s.reserved_blocks;
+  if (missing <= 0) return true;
+  while (cache_.available() - reserved_ < missing) {
+    const bool itself = index + 1 == running_.size();
+    CHECK(!itself || index > 0);  // alone, every valid request fits
+    set_youngest_aside();
+    if (itself) return false;
+  }
+  s.reserved_blocks += missing;
+  reserved_ += missing;
+  return true;
+}
+
+bool Scheduler::step(const std::function<bool()>& between) {
   drop_cancelled();
+  resume();
   if (running_.empty()) return false;
   const int64_t begin_ns = parts_.clock->now_ns();
   plan();
-  run_model();
+  if (!run_model(between)) {
+    remove_ended();
+    return true;
+  }
   read_rows();
   const int64_t end_ns = parts_.clock->now_ns();
   const auto count = static_cast<int>(tokens_.size());
@@ -87,22 +157,38 @@ bool Scheduler::step() {
 }
 
 void Scheduler::drop_cancelled() {
-  for (auto& s : running_) {
-    if (s->job.cancel.cancelled()) finish(*s, FinishReason::kCancelled);
-  }
+  tell_cancelled();
   remove_ended();
+}
+
+void Scheduler::tell_cancelled() {
+  const auto tell = [this](auto& sequences) {
+    for (auto& s : sequences) {
+      if (s->job.cancel.cancelled()) finish(*s, FinishReason::kCancelled);
+    }
+  };
+  tell(running_);
+  tell(aside_);
 }
 
 void Scheduler::cancel_all() {
   for (auto& s : running_) finish(*s, FinishReason::kCancelled);
+  for (auto& s : aside_) finish(*s, FinishReason::kCancelled);
   remove_ended();
 }
 
-// Extends the computed part by blocks the cache knows. At least one prompt token stays to be computed: its logits are
-// what the answer starts from.
+// Between the layers of a pass: tells those who were cancelled; true when the pass has no purpose any more.
+bool Scheduler::abandons_pass(const std::function<bool()>& between) {
+  const bool leave_off = between && between();
+  tell_cancelled();
+  return leave_off || std::ranges::all_of(shares_, [](const Share& share) { return share.sequence->ended; });
+}
+
+// Extends the computed part by blocks the cache knows.
 void Scheduler::take_known_blocks(Sequence& s) {
-  if (!options_.prefix_cache || s.job.request.prompt_logprobs || s.computed % kBlock != 0) return;
-  while (s.computed + kBlock < s.prompt_tokens) {
+  if (s.computed % kBlock != 0) return;
+  const auto last = static_cast<int>(cacheable(s.job.request, s.tokens.size(), s.scores()));
+  while (s.computed + kBlock <= last) {
     const int parent = s.blocks.empty() ? KvCache::kNone : s.blocks.back();
     const int block = cache_.find(parent, s.job.request.cache_salt, block_tokens(s, s.indexed_blocks));
     if (block == KvCache::kNone) return;
@@ -112,7 +198,7 @@ void Scheduler::take_known_blocks(Sequence& s) {
     --s.reserved_blocks;
     --reserved_;
     s.computed += kBlock;
-    s.cached_tokens += kBlock;
+    if (!s.prompt_reported) s.cached_tokens += kBlock;
     counters_.cached_tokens += kBlock;
   }
 }
@@ -120,9 +206,9 @@ void Scheduler::take_known_blocks(Sequence& s) {
 // True when an earlier request is about to compute exactly the block that this one needs next.
 bool Scheduler::waits_for_earlier(size_t index) const {
   const Sequence& s = *running_[index];
-  if (!options_.prefix_cache || s.job.request.prompt_logprobs) return false;
-  if (s.computed % kBlock != 0 || s.computed + kBlock >= s.prompt_tokens) return false;
   const auto end = static_cast<ptrdiff_t>(s.computed) + kBlock;
+  if (s.computed % kBlock != 0) return false;
+  if (end > static_cast<ptrdiff_t>(cacheable(s.job.request, s.tokens.size(), s.scores()))) return false;
   for (size_t i = 0; i < index; ++i) {
     const Sequence& earlier = *running_[i];
     if (earlier.computed < end && std::ssize(earlier.tokens) >= end &&
@@ -136,7 +222,11 @@ bool Scheduler::waits_for_earlier(size_t index) const {
 
 int Scheduler::prompt_budget(int decodes) const {
   const int room = options_.max_batch_tokens - decodes;
-  if (decodes == 0) return room;
+  if (decodes == 0) {
+    if (ns_per_token_ == 0) return room;
+    const double fits = std::min(kLongestPassMs * 1e6 / ns_per_token_, 1e6);
+    return std::min(room, std::max(kSmallestPass, static_cast<int>(fits)));
+  }
   int chunk = kFirstChunk;
   if (ns_per_token_ > 0) {
     const double fits = options_.itl_target_ms * 1e6 / ns_per_token_;
@@ -152,9 +242,10 @@ void Scheduler::plan() {
   tables_.clear();
   logit_rows_.clear();
   int decodes = 0;
-  for (auto& s : running_) {
-    if (!s->decoding()) continue;
-    add_share(*s, 1);
+  for (size_t i = 0; i < running_.size(); ++i) {  // which make_room() shortens from its end
+    if (!running_[i]->decoding()) continue;
+    if (!make_room(i, 1)) break;
+    add_share(*running_[i], 1);
     ++decodes;
   }
   int budget = prompt_budget(decodes);
@@ -165,9 +256,10 @@ void Scheduler::plan() {
     take_known_blocks(s);
     if (waits_for_earlier(i)) continue;
     int count = std::min(budget, s.pending());
-    if (s.job.request.prompt_logprobs) {
-      count = std::min(count, scored);
-      scored -= count;
+    if (s.scores()) {
+      const int unscored = std::max(0, s.job.request.logprobs_from - 1 - s.computed);  // these give no rows
+      count = std::min(count, unscored + scored);
+      scored -= std::max(0, count - unscored);
     }
     if (count == 0) continue;
     budget -= count;
@@ -191,7 +283,7 @@ void Scheduler::add_share(Sequence& s, int count) {
   for (int p = s.computed; p < end; ++p) {
     const bool last = p + 1 == static_cast<int>(s.tokens.size());
     const bool draw = last && s.max_tokens > 0;
-    if (draw || (!last && s.job.request.prompt_logprobs)) {
+    if (draw || (!last && s.scores() && p + 1 >= s.job.request.logprobs_from)) {
       logit_rows_.push_back(static_cast<int32_t>(tokens_.size()));
       rows_.push_back({&s, p, draw, true, {}});
     }
@@ -200,9 +292,14 @@ void Scheduler::add_share(Sequence& s, int count) {
   if (!s.decoding()) counters_.prompt_tokens += static_cast<uint64_t>(count);
 }
 
-void Scheduler::run_model() {
+// False when the pass was left off.
+bool Scheduler::run_model(const std::function<bool()>& between) {
   logits_.resize(std::max(logits_.size(), rows_.size() * static_cast<size_t>(vocab_)));
-  parts_.model->forward({tokens_, tables_, logit_rows_}, parts_.kv->base(), logits_.data(), *parts_.pool);
+  bool left_off = false;
+  model::Batch batch{tokens_, tables_, logit_rows_};
+  batch.abandon = [&] { return left_off = abandons_pass(between); };
+  parts_.model->forward(batch, parts_.kv->base(), logits_.data(), *parts_.pool);
+  return !left_off;
 }
 
 void Scheduler::read_row(Row& row, float* logits, RowScratch& scratch) const {
@@ -236,11 +333,12 @@ void Scheduler::report() {
   size_t row = 0;
   for (const Share& share : shares_) {
     Sequence& s = *share.sequence;
-    s.computed += share.count;
-    if (options_.prefix_cache) index_full_blocks(s);
     const size_t first = row;
     while (row < rows_.size() && rows_[row].sequence == &s) ++row;
     const auto rows = std::span(rows_).subspan(first, row - first);
+    if (s.ended) continue;  // cancelled meanwhile
+    s.computed += share.count;
+    if (options_.prefix_cache) index_full_blocks(s);
     if (const auto bad = std::ranges::find_if(rows, [](const Row& r) { return !r.finite; }); bad != rows.end()) {
       fail(s, not_finite(bad->position));
       continue;
@@ -303,30 +401,34 @@ void Scheduler::finish(Sequence& s, FinishReason reason) {
   event.timings.queue_ms = ms(s.admitted_ns - s.job.submitted_ns);
   event.timings.prompt_ms = ms((s.prompt_reported ? s.prompt_done_ns : now) - s.admitted_ns);
   event.timings.generate_ms = s.prompt_reported ? ms(now - s.prompt_done_ns) : 0;
-  release(s);
   s.job.sink(event);
 }
 
 void Scheduler::fail(Sequence& s, base::Error error) {
   s.ended = true;
-  release(s);
   s.job.sink(std::move(error));
 }
 
-void Scheduler::release(Sequence& s) {
+void Scheduler::give_back_blocks(Sequence& s) {
   for (auto it = s.blocks.rbegin(); it != s.blocks.rend(); ++it) cache_.release(*it);  // ends first: see kv_cache.h
   s.blocks.clear();
   reserved_ -= s.reserved_blocks;
   s.reserved_blocks = 0;
 }
 
+// Only here, between passes, ended requests lose their blocks: a pass may still be writing to them when they end.
 void Scheduler::remove_ended() {
+  for (auto& s : running_) {
+    if (s->ended) give_back_blocks(*s);
+  }
   std::erase_if(running_, [](const auto& s) { return s->ended; });
+  std::erase_if(aside_, [](const auto& s) { return s->ended; });
 }
 
 SchedulerCounters Scheduler::counters() const {
   SchedulerCounters c = counters_;
   c.running = static_cast<int>(running_.size());
+  c.set_aside = static_cast<int>(aside_.size());
   c.blocks_free = cache_.available();
   return c;
 }
@@ -342,7 +444,10 @@ bool Scheduler::consistent() const {
   for (int b = 0; b < cache_.total(); ++b) {
     if (cache_.refs(b) != held[static_cast<size_t>(b)]) return false;
   }
-  return reserved == reserved_ && reserved_ <= cache_.available() && cache_.consistent();
+  const bool bare = std::ranges::all_of(aside_, [](const auto& s) {
+    return s->blocks.empty() && s->reserved_blocks == 0 && s->computed == 0 && !s->ended;
+  });
+  return bare && reserved == reserved_ && reserved_ <= cache_.available() && cache_.consistent();
 }
 
 }  // namespace concerto::engine

@@ -4,8 +4,14 @@
 // lack some, in order of admission, up to a budget. While somebody decodes the budget is what keeps a pass within
 // `itl_target_ms`, measured on the passes before: a stream never waits longer than about one such chunk.
 //
-// Memory: a request is admitted when the blocks of its worst case (prompt + max_tokens) are available, counting those
-// promised to the running ones: nobody is ever preempted or out of blocks. First come, first admitted.
+// Memory: a request is admitted, first come first, when the blocks of its prompt and a first one for its answer are
+// available beside what the others were promised. Answers grow block by block. When none is left for one, the request
+// admitted last is set aside: it gives its blocks back, keeps its tokens, and is the next to go on once they fit again
+// (what the prefix cache still knows is not computed twice). The one admitted first is never set aside and fits alone
+// (engine/validate.h), so it ends; then the next is first: nobody starves and nothing can lock.
+//
+// Cancelling: seen before each pass and between the layers of one. The request is told at once; the pass goes on for
+// the others, or is left off when nobody is left in it (what a pass wrote counts only when it is through).
 //
 // Prefix cache: a block is taken from KvCache instead of computed whenever it is known, also in the middle of a prompt.
 // A request whose next block is just being computed by an earlier one with the same prefix waits for it.
@@ -16,6 +22,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -31,6 +38,9 @@
 #include "text/tokenizer.h"
 
 namespace concerto::engine {
+
+// Prompt tokens scored per pass: bounds the logits to so many rows beside the decodes'.
+inline constexpr int kScoredRows = 64;
 
 struct SchedulerOptions {
   int context = 0;  // tokens a request may hold
@@ -52,28 +62,31 @@ struct SchedulerParts {
 
 struct SchedulerCounters {
   int running = 0;
+  int set_aside = 0;    // now
   int blocks_free = 0;  // free or evictable
   uint64_t prompt_tokens = 0;
   uint64_t cached_tokens = 0;
   uint64_t completion_tokens = 0;
   uint64_t passes = 0;
+  uint64_t preemptions = 0;
 };
 
 class Scheduler {
  public:
   Scheduler(const SchedulerParts& parts, const SchedulerOptions& options);
 
-  // The blocks a request of this size needs in the worst case.
+  // The blocks a request of this size holds at its end.
   static int blocks_for(int prompt_tokens, int max_tokens);
 
   // True when start(job) may be called now. A job must be valid (engine/validate.h).
   [[nodiscard]] bool admits(const Job& job) const;
   void start(Job job);
-  // Ends what was cancelled, then runs one pass. Returns false when nobody is running.
-  bool step();
+  // Ends what was cancelled, then runs one pass. Returns false when nobody is running. `between` (may be empty) is
+  // called between the layers; when it returns true the pass is left off, and nothing of it counts.
+  bool step(const std::function<bool()>& between = nullptr);
   void cancel_all();
 
-  [[nodiscard]] bool idle() const noexcept { return running_.empty(); }
+  [[nodiscard]] bool idle() const noexcept { return running_.empty() && aside_.empty(); }
   [[nodiscard]] SchedulerCounters counters() const;
   [[nodiscard]] const KvCache& cache() const noexcept { return cache_; }
   [[nodiscard]] bool consistent() const;  // tests: blocks held, promised and known add up
@@ -99,12 +112,21 @@ class Scheduler {
   };
 
   void drop_cancelled();
+  void tell_cancelled();
+  [[nodiscard]] int held_blocks(std::span<const int32_t> tokens, const std::string& salt) const;
+  [[nodiscard]] size_t cacheable(const Request& request, size_t tokens, bool scores) const;
+  [[nodiscard]] bool fits(const Request& request, std::span<const int32_t> tokens, bool scores) const;
+  void enter(std::unique_ptr<Sequence> sequence);
+  void resume();
+  void set_youngest_aside();
+  bool make_room(size_t index, int count);
+  bool abandons_pass(const std::function<bool()>& between);
   void take_known_blocks(Sequence& s);
   [[nodiscard]] bool waits_for_earlier(size_t index) const;
   [[nodiscard]] int prompt_budget(int decodes) const;
   void plan();
   void add_share(Sequence& s, int count);
-  void run_model();
+  bool run_model(const std::function<bool()>& between);
   void read_row(Row& row, float* logits, RowScratch& scratch) const;
   void read_rows();
   void report();
@@ -113,7 +135,7 @@ class Scheduler {
   [[nodiscard]] base::Error not_finite(int position) const;
   void finish(Sequence& s, FinishReason reason);
   void fail(Sequence& s, base::Error error);
-  void release(Sequence& s);
+  void give_back_blocks(Sequence& s);
   void remove_ended();
 
   SchedulerParts parts_;
@@ -122,6 +144,7 @@ class Scheduler {
   KvCache cache_;
   int reserved_ = 0;                                // sum of reserved_blocks
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of admission
+  std::deque<std::unique_ptr<Sequence>> aside_;     // in order of admission, all after the running ones; no blocks
   SchedulerCounters counters_;
   double ns_per_token_ = 0;  // of the last passes with enough tokens to tell; 0: unknown
 

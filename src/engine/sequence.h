@@ -26,7 +26,7 @@ struct Sequence {
   int cached_tokens = 0;        // of those, taken from the prefix cache
   std::vector<int32_t> blocks;  // pool block of positions [64j, 64j+64)
   int indexed_blocks = 0;       // the first of `blocks` that the cache can find: all the full ones
-  int reserved_blocks = 0;      // blocks it may still ask for; the pool keeps as many available
+  int reserved_blocks = 0;      // blocks promised to it and not yet taken; the pool keeps as many available
   std::vector<float> prompt_logprobs;
   bool prompt_reported = false;
   bool ended = false;  // its last event was sent
@@ -34,8 +34,11 @@ struct Sequence {
   int64_t prompt_done_ns = 0;
 
   [[nodiscard]] int output_tokens() const noexcept { return static_cast<int>(tokens.size()) - prompt_tokens; }
+  // Prompt tokens are still to be scored.
+  [[nodiscard]] bool scores() const noexcept { return job.request.prompt_logprobs && !prompt_reported; }
   [[nodiscard]] int pending() const noexcept { return static_cast<int>(tokens.size()) - computed; }
-  [[nodiscard]] bool decoding() const noexcept { return tokens.size() > static_cast<size_t>(prompt_tokens); }
+  // Its next pass computes the token it drew last, and only that. (One that was set aside computes its answer again.)
+  [[nodiscard]] bool decoding() const noexcept { return output_tokens() > 0 && pending() == 1; }
 };
 
 }  // namespace concerto::engine

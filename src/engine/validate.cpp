@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/scheduler.h"
-
 namespace concerto::engine {
 namespace {
 
@@ -64,28 +62,27 @@ base::Status validate(const RequestLimits& limits, Request* request) {
     return base::fail(Code::kInvalidArgument,
                       fmt::format("top_logprobs: expected 0 to 20, found {}", request->top_logprobs), "top_logprobs");
   }
+  if (request->prompt_logprobs &&
+      (request->logprobs_from < 1 || static_cast<size_t>(request->logprobs_from) > request->prompt.size())) {
+    return base::fail(Code::kInvalidArgument,
+                      fmt::format("logprobs_from: expected a position from 1 to the prompt's {} tokens, found {}",
+                                  request->prompt.size(), request->logprobs_from),
+                      "logprobs_from");
+  }
   TRY_STATUS(check_sampling(request->sampling, limits.vocab));
 
   const size_t prompt = request->prompt.size();
   const size_t wanted = prompt + (request->max_tokens == 0 ? 0 : 1);
   if (wanted > static_cast<size_t>(limits.context)) {
     return base::fail(Code::kContextLength,
-                      fmt::format("prompt: expected at most {} tokens (context of {}{}), found {}",
+                      fmt::format("prompt: expected at most {} tokens (context of {}{}{}), found {}",
                                   limits.context - (request->max_tokens == 0 ? 0 : 1), limits.context,
+                                  limits.by_memory ? ", all that the memory holds" : "",
                                   request->max_tokens == 0 ? "" : ", one left for the answer", prompt),
                       "prompt");
   }
   const int room = limits.context - static_cast<int>(prompt);
   request->max_tokens = request->max_tokens < 0 ? room : std::min(request->max_tokens, room);
-  const int blocks = Scheduler::blocks_for(static_cast<int>(prompt), request->max_tokens);
-  if (blocks > limits.kv_blocks) {
-    return base::fail(
-        Code::kOutOfMemory,
-        fmt::format("KV cache: {} prompt tokens and {} to generate need {} blocks of {} tokens, the memory "
-                    "budget holds {}",
-                    prompt, request->max_tokens, blocks, kernels::kKvBlockTokens, limits.kv_blocks),
-        "max_tokens");
-  }
   return {};
 }
 

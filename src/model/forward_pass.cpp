@@ -90,6 +90,7 @@ void ForwardPass::run(float* logits) {
     }
     attend(l, last ? logit_runs : every_run, rows);
     feed_forward(w, rows);
+    if (batch_.abandon && batch_.abandon()) return;
   }
   head(rows, logits);
 }

@@ -34,6 +34,9 @@ struct Batch {
   std::span<const BatchToken> tokens;
   std::span<const std::span<const int32_t>> block_tables;  // per sequence: pool block of positions [64j, 64j+64)
   std::span<const int32_t> logit_rows;                     // indices into tokens whose logits are wanted, ascending
+  // Asked between layers, on the calling thread. True leaves the rest out: the logits, and what the blocks hold at
+  // these tokens' positions, mean nothing then.
+  std::function<bool()> abandon = nullptr;
 };
 
 class Model {

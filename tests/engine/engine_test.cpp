@@ -113,8 +113,21 @@ TEST(Engine, RefusesWhatCanNeverRun) {
   EXPECT_EQ(refusal(request({1}, -2)).param, "max_tokens");
   EXPECT_EQ(refusal(request(std::vector<int32_t>(200, 1), 1)).code, Code::kContextLength);
   EXPECT_EQ(refusal(request(std::vector<int32_t>(201, 1), 0)).code, Code::kContextLength);
-  EXPECT_EQ(refusal(request(std::vector<int32_t>(150, 1), 1)).code, Code::kOutOfMemory);
-  EXPECT_EQ(refusal(request({1}, 150)).code, Code::kOutOfMemory);
+  // The two blocks of the pool hold 128 tokens, whatever context was asked for.
+  EXPECT_EQ(engine->context(), 128);
+  const base::Error too_long = refusal(request(std::vector<int32_t>(128, 1), 1));
+  EXPECT_EQ(too_long.code, Code::kContextLength);
+  EXPECT_EQ(too_long.message,
+            "prompt: expected at most 127 tokens (context of 128, all that the memory holds, one left for the answer), "
+            "found 128");
+  const auto scored = [&](int from) {
+    Request r = request({1, 2, 3}, 1);
+    r.prompt_logprobs = true;
+    r.logprobs_from = from;
+    return refusal(r).param;
+  };
+  EXPECT_EQ(scored(0), "logprobs_from");
+  EXPECT_EQ(scored(4), "logprobs_from");
   const auto sampling = [&](const std::function<void(Request&)>& change) {
     Request r = request({1}, 1);
     change(r);
@@ -153,6 +166,31 @@ TEST(Engine, RefusesOptionsOutOfRange) {
   options = {};
   options.kv_bytes = 10;
   EXPECT_THAT(error(options), testing::HasSubstr("expected at least 2048 bytes"));
+  options = {};
+  options.memory_bytes = 100;
+  EXPECT_THAT(error(options), testing::HasSubstr("found a memory budget of 0 MB"));
+  options.memory_bytes = size_t{4} << 20;
+  options.kv_bytes = size_t{4} << 20;
+  EXPECT_THAT(error(options), testing::HasSubstr("4 MB of KV cache, found a memory budget of 4 MB"));
+}
+
+TEST(Engine, KeepsWithinTheDeclaredMemory) {
+  const size_t block = kernels::KvLayout{1, 1, 8}.block_bytes();
+  EngineOptions options;
+  options.max_running = 4;
+  const auto [roomy, unused] = open(options);
+  ASSERT_NE(roomy, nullptr);
+  const size_t working = roomy->stats().working_bytes;
+  EXPECT_GE(working, (4U + 64U) * kVocab * sizeof(float));
+  EXPECT_EQ(roomy->stats().kv_blocks_total, 4 * 4);  // four whole contexts of 256 tokens
+  options.memory_bytes = working + 5 * block + block / 2;
+  const auto [small, unused_too] = open(options);
+  ASSERT_NE(small, nullptr);
+  EXPECT_EQ(small->stats().kv_blocks_total, 5);
+  EXPECT_EQ(small->context(), kContext);
+  options.memory_bytes = working + 3 * block;
+  const auto [smaller, unused_as_well] = open(options);
+  EXPECT_EQ(smaller->context(), 3 * 64);
 }
 
 TEST(Engine, FillsTheContextAndStops) {

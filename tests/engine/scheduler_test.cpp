@@ -1,5 +1,6 @@
-// The property test: random arrivals, cancels, prompts that share prefixes, and pools so small that blocks are evicted
-// all the time, stepped one pass at a time with every invariant counted after each.
+// The property test: random arrivals, cancels (also within a pass), passes that are left off, prompts that share
+// prefixes, and pools so small that blocks are evicted and requests set aside all the time, stepped one pass at a time
+// with every invariant counted after each.
 #include "engine/scheduler.h"
 
 #include <gtest/gtest.h>
@@ -80,6 +81,7 @@ Request random_request(std::mt19937& rng) {
   }
   r.max_tokens = static_cast<int>(rng() % static_cast<unsigned>(std::min(90, kContext - length)));
   if (rng() % 3 == 0) r.max_tokens = std::min(r.max_tokens, 3);
+  if (rng() % 6 == 0) r.max_tokens = kContext - length;
   r.sampling.temperature = rng() % 2 == 0 ? 0.0F : 1.0F;
   r.sampling.seed = rng() % 4;
   r.sampling.choice = rng() % 2;
@@ -87,6 +89,7 @@ Request random_request(std::mt19937& rng) {
   if (rng() % 4 == 0) r.sampling.repeat_penalty = 1.2F;
   r.ignore_end = rng() % 2 == 0;
   r.prompt_logprobs = rng() % 5 == 0;
+  if (r.prompt_logprobs && rng() % 2 == 0) r.logprobs_from = 1 + static_cast<int>(rng() % r.prompt.size());
   r.cache_salt = rng() % 4 == 0 ? "b" : "a";
   return r;
 }
@@ -116,13 +119,14 @@ void check_answer(const Client& c) {
   ASSERT_EQ(c.heard.finish.prompt_tokens, std::ssize(c.request.prompt));
   ASSERT_LT(c.heard.cached, std::ssize(c.request.prompt));
   if (c.request.prompt_logprobs) {
-    ASSERT_EQ(c.heard.prompt_logprobs.size() + 1, c.request.prompt.size());
+    const auto from = static_cast<size_t>(c.request.logprobs_from);
+    ASSERT_EQ(c.heard.prompt_logprobs.size() + from, c.request.prompt.size());
     std::vector<float> logits(kVocab);
-    for (size_t i = 0; i + 1 < c.request.prompt.size(); ++i) {
+    for (size_t i = from - 1; i + 1 < c.request.prompt.size(); ++i) {
       scripted_logits(history_hash(c.request.prompt.data(), i + 1), kVocab, logits.data());
       const float expected_logprob =
           logits[static_cast<size_t>(c.request.prompt[i + 1])] - reference_log_sum_exp(logits.data(), kVocab);
-      ASSERT_EQ(c.heard.prompt_logprobs[i], std::min(0.0F, expected_logprob));
+      ASSERT_EQ(c.heard.prompt_logprobs[i + 1 - from], std::min(0.0F, expected_logprob));
     }
   }
 }
@@ -175,7 +179,14 @@ TEST_P(Property, EveryRequestEndsOnceWithItsOwnTokens) {
       waited_steps = 0;
     }
     ASSERT_TRUE(rig.scheduler->consistent()) << "after admission in step " << step;
-    const bool ran = rig.scheduler->step();
+    const bool ran = rig.scheduler->step([&] {
+      if (rng() % 40 == 0) {
+        Client& unlucky = *clients[rng() % clients.size()];
+        unlucky.cancel.cancel();
+        if (unlucky.cancel_at < 0) unlucky.cancel_at = step;
+      }
+      return rng() % 30 == 0;
+    });
     ASSERT_TRUE(rig.scheduler->consistent()) << "after step " << step;
     // The first in the queue gets in once the others end: the longest takes at most its tokens, one a pass, per runner.
     if (!waiting.empty()) {
@@ -193,6 +204,10 @@ TEST_P(Property, EveryRequestEndsOnceWithItsOwnTokens) {
   for (const auto& c : clients) check_answer(*c);
   EXPECT_EQ(rig.scheduler->cache().available(), setting.blocks);
   EXPECT_EQ(rig.scheduler->counters().running, 0);
+  EXPECT_EQ(rig.scheduler->counters().set_aside, 0);
+  if (setting.blocks <= 12 && setting.running > 1) {
+    EXPECT_GT(rig.scheduler->counters().preemptions, 0U);
+  }
   if (!setting.cache) {
     EXPECT_EQ(rig.scheduler->counters().cached_tokens, 0U);
     EXPECT_EQ(rig.scheduler->cache().free(), setting.blocks);
@@ -299,6 +314,136 @@ TEST(Scheduler, ALongPromptDoesNotHoldUpARunningStream) {
   EXPECT_LE(passes[1], 65U);  // no speed known yet
   for (size_t i = 2; i < passes.size(); ++i) EXPECT_LE(passes[i], 50U) << "pass " << i;
   EXPECT_EQ(passes[2], 50U);
+}
+
+TEST(Scheduler, EightAnswersWithoutAnEndShareASmallPool) {
+  SchedulerOptions options;
+  options.context = kContext;
+  Rig rig(options, 16);  // the eight need 7 blocks each at their end
+  size_t computed = 0;
+  rig.model.on_forward = [&](const model::Batch& batch) { computed += batch.tokens.size(); };
+  std::vector<Client> clients(8);
+  for (Client& c : clients) {
+    const auto i = static_cast<int32_t>(&c - clients.data());
+    for (int32_t t = 0; t < 20; ++t) c.request.prompt.push_back((t * (i + 3)) % kVocab);
+    c.request.max_tokens = kContext - 20;
+    c.request.sampling.seed = static_cast<uint64_t>(i);
+    c.request.ignore_end = true;
+  }
+  size_t admitted = 0;
+  std::vector<size_t> ended;  // in order
+  while (ended.size() < clients.size()) {
+    while (admitted < clients.size()) {
+      Job job{clients[admitted].request, listen(&clients[admitted].heard), {}, 0};
+      if (!rig.scheduler->admits(job)) break;
+      rig.scheduler->start(std::move(job));
+      ++admitted;
+    }
+    ASSERT_TRUE(rig.scheduler->step());
+    ASSERT_TRUE(rig.scheduler->consistent());
+    if (rig.scheduler->counters().passes == 2) {
+      EXPECT_EQ(rig.scheduler->counters().running, 8);  // a whole context each would have let in two
+    }
+    for (size_t i = 0; i < clients.size(); ++i) {
+      if (clients[i].heard.ends > 0 && std::ranges::find(ended, i) == ended.end()) ended.push_back(i);
+    }
+  }
+  for (const Client& c : clients) check_answer(c);
+  EXPECT_EQ(ended, (std::vector<size_t>{0, 1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_GT(rig.scheduler->counters().preemptions, 0U);
+  EXPECT_LT(computed, 2U * 8 * kContext) << "what was set aside is computed again, but not over and over";
+}
+
+TEST(Scheduler, ACancelIsHeardWithinThePass) {
+  SchedulerOptions options;
+  options.context = kContext;
+  Rig rig(options, 60);
+  Heard goes, stays;
+  Request r;
+  for (int i = 0; i < 100; ++i) r.prompt.push_back(i % 37);
+  r.max_tokens = 5;
+  r.ignore_end = true;
+  const base::CancelToken cancel;
+  rig.scheduler->start({r, listen(&goes), cancel, 0});
+  r.prompt[0] = 5;
+  rig.scheduler->start({r, listen(&stays), {}, 0});
+  rig.scheduler->step([&] {
+    cancel.cancel();
+    return false;
+  });
+  EXPECT_EQ(goes.ends, 1);
+  EXPECT_EQ(goes.finish.reason, FinishReason::kCancelled);
+  EXPECT_EQ(stays.tokens.size(), 1U);  // the pass went on for the other
+  EXPECT_TRUE(rig.scheduler->consistent());
+
+  // Nobody is left in the pass: it is left off.
+  const base::CancelToken last;
+  Heard alone;
+  while (rig.scheduler->step()) {
+  }
+  const uint64_t passes = rig.scheduler->counters().passes;
+  rig.scheduler->start({r, listen(&alone), last, 0});
+  rig.scheduler->step([&] {
+    last.cancel();
+    return false;
+  });
+  EXPECT_EQ(alone.ends, 1);
+  EXPECT_EQ(rig.scheduler->counters().passes, passes);
+  EXPECT_TRUE(rig.scheduler->idle());
+  EXPECT_EQ(rig.scheduler->cache().available(), 60);
+}
+
+TEST(Scheduler, APassOfPromptsAloneEndsInTime) {
+  SchedulerOptions options;
+  options.context = kContext;
+  Rig rig(options, 60);
+  std::vector<size_t> passes;
+  int ms_per_token = 20;
+  rig.model.on_forward = [&](const model::Batch& batch) {
+    passes.push_back(batch.tokens.size());
+    rig.clock.advance_ms(static_cast<int64_t>(batch.tokens.size()) * ms_per_token);
+  };
+  const auto ask = [&](int32_t first) {
+    Heard heard;
+    Request r;
+    r.prompt.assign(390, first);
+    r.max_tokens = 1;
+    rig.scheduler->start({r, listen(&heard), {}, 0});
+    passes.clear();
+    while (rig.scheduler->step()) {
+    }
+    EXPECT_EQ(heard.ends, 1);
+  };
+  ask(1);
+  EXPECT_EQ(passes, (std::vector<size_t>{256, 100, 34}));  // two seconds are 100 tokens
+  ms_per_token = 1000;
+  ask(2);
+  EXPECT_EQ(passes[1], 64U);  // fewer would read the weights too often
+}
+
+TEST(Scheduler, ScoresFromAPositionOn) {
+  SchedulerOptions options;
+  options.context = kContext;
+  Rig rig(options, 60);
+  Request r;
+  for (int i = 0; i < 300; ++i) r.prompt.push_back(i % 41);
+  r.max_tokens = 0;
+  r.prompt_logprobs = true;
+  const auto ask = [&](int from) {
+    Client c;
+    c.request = r;
+    c.request.logprobs_from = from;
+    rig.scheduler->start({c.request, listen(&c.heard), {}, 0});
+    while (rig.scheduler->step()) {
+    }
+    check_answer(c);
+    return c.heard.cached;
+  };
+  EXPECT_EQ(ask(1), 0);
+  EXPECT_EQ(ask(1), 0);   // each of its tokens is scored, so each is computed
+  EXPECT_EQ(ask(64), 0);  // position 63 gives the first score
+  EXPECT_EQ(ask(65), 64);
+  EXPECT_EQ(ask(300), 256);
 }
 
 TEST(Scheduler, DamagedLogitsEndOnlyTheirOwnRequest) {

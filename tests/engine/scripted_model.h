@@ -53,6 +53,13 @@ class ScriptedModel final : public model::Model {
   void forward(const model::Batch& batch, uint16_t* kv, float* logits, base::ThreadPool&) override {
     if (on_forward) on_forward(batch);
     const size_t block_values = kv_layout().block_values();
+    if (batch.abandon && batch.abandon()) {
+      // What a pass that is left off wrote means nothing: make sure that nobody reads it.
+      for (const model::BatchToken& t : batch.tokens) {
+        at(kv, batch.block_tables[static_cast<size_t>(t.sequence)], block_values, t.position)[64] = 0xFFFF;
+      }
+      return;
+    }
     size_t row = 0;
     for (size_t i = 0; i < batch.tokens.size(); ++i) {
       const model::BatchToken& t = batch.tokens[i];
