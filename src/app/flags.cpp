@@ -70,7 +70,7 @@ Flags& Flags::footer(const char* text) {
   return *this;
 }
 
-int run_program(int argc, const char* const* argv, std::vector<Verb> verbs) {
+int run_program(int argc, const char* const* argv, const std::vector<Verb>& verbs) {
   CLI::App app(
       "Concerto runs small language models on this machine's processor, passes what they are unsure of to a bigger\n"
       "model, and what both fail to a person.",
@@ -89,6 +89,7 @@ int run_program(int argc, const char* const* argv, std::vector<Verb> verbs) {
   // The library would only say that a verb is required.
   if (argc > 1 && argv[1][0] != '-') {
     std::vector<std::string> names;
+    names.reserve(rows.size());
     for (const auto& [sub, verb] : rows) names.emplace_back(verb->name);
     if (std::find(names.begin(), names.end(), argv[1]) == names.end()) {
       const std::string near = nearest(argv[1], names);

@@ -23,7 +23,7 @@ struct Verb {
 std::vector<Verb> all_verbs();
 
 // Parses the command line and runs its verb.
-int run_program(int argc, const char* const* argv, std::vector<Verb> verbs);
+int run_program(int argc, const char* const* argv, const std::vector<Verb>& verbs);
 
 Verb serve_verb();
 Verb run_verb();

@@ -308,7 +308,7 @@ void Run::take(End&& event) {
   }
   add_usage(event.usage);
   decision_.attempts.push_back(close_attempt("answered", decision_.confidence, event.usage));
-  finish(CascadeEnd{std::move(event), decision_, total_});
+  finish(CascadeEnd{event, decision_, total_});
 }
 
 void Run::take(Error&& error) {

@@ -123,7 +123,7 @@ class Exchange {
     out.reason = *finish_;
     out.usage = usage_;
     over_ = true;
-    sink_(std::move(out));
+    sink_(out);
     sink_ = nullptr;
   }
 

@@ -25,8 +25,6 @@
 namespace concerto::app {
 namespace {
 
-using base::LogLevel;
-
 struct Arguments {
   Overrides overrides;
   bool check = false;
