@@ -43,7 +43,8 @@ int available_cores() {
   return std::max(1, cores);
 }
 
-ThreadPool::ThreadPool(int threads) : size_(threads > 0 ? threads : available_cores()) {
+ThreadPool::ThreadPool(int threads)
+    : size_(threads > 0 ? threads : available_cores()), runs_(static_cast<size_t>(size_)) {
   for (int worker = 1; worker < size_; ++worker) threads_.emplace_back([this, worker] { worker_loop(worker); });
 }
 
@@ -54,6 +55,15 @@ ThreadPool::~ThreadPool() {
   }
   wake_.notify_all();
   for (auto& thread : threads_) thread.join();
+}
+
+void ThreadPool::share_out(int count, int grain) noexcept {
+  const int64_t chunks = (count + grain - 1) / grain;
+  for (int worker = 0; worker < size_; ++worker) {
+    Run& run = runs_[static_cast<size_t>(worker)];
+    run.next.store(static_cast<int>(chunks * worker / size_) * grain, std::memory_order_relaxed);
+    run.end = std::min(static_cast<int>(chunks * (worker + 1) / size_) * grain, count);
+  }
 }
 
 void ThreadPool::run_erased(Job job, void* context) {

@@ -29,7 +29,8 @@ class ThreadPool {
                const_cast<void*>(static_cast<const void*>(&f)));
   }
 
-  // Splits [0, count) into chunks of `grain` items that workers take from a shared counter; f(begin, end, worker).
+  // Splits [0, count) into chunks of `grain` items that workers take from a shared counter; f(begin, end, worker). For
+  // items of unequal work, the largest first.
   template <class F>
   void parallel_for(int count, int grain, F&& f) {
     if (count <= 0) return;
@@ -47,8 +48,37 @@ class ThreadPool {
     });
   }
 
+  // The same by runs of neighbours, one a worker and the same in every job of this count: what a worker wrote in one
+  // job it finds in its own caches in the next, and memory is read in long runs. Done with its run, it takes of the
+  // others'.
+  template <class F>
+  void parallel_runs(int count, int grain, F&& f) {
+    if (count <= 0) return;
+    if (size_ == 1 || count <= grain) {
+      f(0, count, 0);
+      return;
+    }
+    share_out(count, grain);
+    run([&](int worker) {
+      for (int i = 0; i < size_; ++i) {
+        Run& taken = runs_[static_cast<size_t>((worker + i) % size_)];
+        for (;;) {
+          const int begin = taken.next.fetch_add(grain, std::memory_order_relaxed);
+          if (begin >= taken.end) break;
+          f(begin, begin + grain < taken.end ? begin + grain : taken.end, worker);
+        }
+      }
+    });
+  }
+
  private:
   using Job = void (*)(void*, int);
+  // What is left of a worker's run; on a cache line of its own.
+  struct alignas(64) Run {
+    std::atomic<int> next{0};
+    int end = 0;
+  };
+  void share_out(int count, int grain) noexcept;
   void run_erased(Job job, void* context);
   void worker_loop(int worker);
 
@@ -61,6 +91,7 @@ class ThreadPool {
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::condition_variable wake_;
+  std::vector<Run> runs_;
   std::vector<std::thread> threads_;
 };
 

@@ -20,6 +20,7 @@ namespace {
 constexpr int kQueriesPerRun = 32;   // queries of one attention job: enough to share the reading of K and V
 constexpr int kInlineTokens = 4;     // up to so many rows, a barrier costs more than the work it would share
 constexpr int kChunksPerWorker = 8;  // enough that the last one's end is soon
+constexpr int kPartTokens = 32;      // tokens that are worth a pass over the weights of their own
 
 // Panels [begin, end) as a matrix of their own.
 PackedMatrix panels_of(const PackedMatrix& w, int begin, int end) noexcept {
@@ -48,10 +49,11 @@ Activations rows_of(const Activations& x, int begin, int end) noexcept {
   return part;
 }
 
-// f(first, count) for tiles of the tokens.
+// f(first, count) for tiles of the tokens [begin, end).
 template <class F>
-void for_tiles(int tokens, F&& f) {
-  for (int first = 0; first < tokens; first += kTokenTile) f(first, std::min(kTokenTile, tokens - first));
+void for_tiles(TokenRange tokens, F&& f) {
+  for (int first = tokens.begin; first < tokens.end; first += kTokenTile)
+    f(first, std::min(kTokenTile, tokens.end - first));
 }
 
 }  // namespace
@@ -138,9 +140,25 @@ int ForwardPass::chunk_panels(int panels) const noexcept {
   return std::clamp(panels / (pool_.size() * kChunksPerWorker), 1, kMaxChunkPanels);
 }
 
+// f(tokens, begin, end, worker) for units [begin, end) of panels or heads and a range of the rows. Many rows are split
+// among the workers before the units are, the same rows to the same worker in every phase of a layer: between the
+// caches of two cores a row travels slower than weights come from memory.
+template <class F>
+void ForwardPass::for_parts(int rows, int units, int grain, F&& f) {
+  const int parts = std::clamp(rows / kPartTokens, 1, pool_.size());
+  const int chunks = (units + grain - 1) / grain;
+  pool_.parallel_runs(parts * chunks, 1, [&](int first, int last, int worker) {
+    for (int i = first; i < last; ++i) {
+      const int part = i / chunks;
+      const int begin = i % chunks * grain;
+      f(TokenRange{rows * part / parts, rows * (part + 1) / parts}, begin, std::min(begin + grain, units), worker);
+    }
+  });
+}
+
 void ForwardPass::embed() {
   const auto half = static_cast<size_t>(c_.head_dim) / 2;
-  pool_.parallel_for(tokens_, kInlineTokens, [&](int begin, int end, int) {
+  pool_.parallel_runs(tokens_, kInlineTokens, [&](int begin, int end, int) {
     for (int t = begin; t < end; ++t) {
       const auto& token = batch_.tokens[static_cast<size_t>(t)];
       const auto row = static_cast<size_t>(t);
@@ -160,7 +178,7 @@ ForwardPass::Forms::Forms(std::initializer_list<base::TensorType> types) noexcep
 // mix[t] = norm(x[t]) * weight for the first `rows` rows, and its quantised forms.
 void ForwardPass::norm_and_quantise(const float* weight, int rows, Forms forms) {
   const auto width = static_cast<size_t>(c_.n_embd);
-  pool_.parallel_for(rows, kInlineTokens, [&](int begin, int end, int) {
+  pool_.parallel_runs(rows, kInlineTokens, [&](int begin, int end, int) {
     for (int t = begin; t < end; ++t)
       k_.rms_norm(s_.x + static_cast<size_t>(t) * width, weight, c_.rms_eps, c_.n_embd,
                   s_.mix + static_cast<size_t>(t) * width);
@@ -170,8 +188,8 @@ void ForwardPass::norm_and_quantise(const float* weight, int rows, Forms forms) 
 
 void ForwardPass::quantise(const float* f32, int tokens, int cols, Forms forms) {
   if (!forms.coarse && !forms.fine) return;
-  pool_.parallel_for(tokens, kInlineTokens,
-                     [&](int begin, int end, int) { quantise_rows(f32, tokens, cols, forms, begin, end); });
+  pool_.parallel_runs(tokens, kInlineTokens,
+                      [&](int begin, int end, int) { quantise_rows(f32, tokens, cols, forms, begin, end); });
 }
 
 void ForwardPass::quantise_rows(const float* f32, int tokens, int cols, Forms forms, int begin, int end) const {
@@ -181,23 +199,21 @@ void ForwardPass::quantise_rows(const float* f32, int tokens, int cols, Forms fo
 
 void ForwardPass::store_qkv(int layer) {
   const auto& w = w_.layers()[static_cast<size_t>(layer)];
-  pool_.parallel_for(c_.n_kv_heads + c_.n_heads, 1, [&](int begin, int end, int worker) {
-    for (int unit = begin; unit < end; ++unit) {
-      if (unit < c_.n_kv_heads) {  // the larger jobs first
-        kv_head(w, layer, unit, s_.scratch + static_cast<size_t>(worker) * s_.scratch_floats);
-      } else {
-        query_head(w, unit - c_.n_kv_heads);
-      }
+  for_parts(tokens_, c_.n_kv_heads + c_.n_heads, 1, [&](TokenRange tokens, int unit, int, int worker) {
+    if (unit < c_.n_kv_heads) {  // the larger jobs first
+      kv_head(w, layer, unit, tokens, s_.scratch + static_cast<size_t>(worker) * s_.scratch_floats);
+    } else {
+      query_head(w, unit - c_.n_kv_heads, tokens);
     }
   });
 }
 
-void ForwardPass::query_head(const LayerWeights& w, int h) {
+void ForwardPass::query_head(const LayerWeights& w, int h, TokenRange tokens) {
   const int panels = c_.head_dim / kPanelRows;
   const auto matrix = panels_of(w.q, h * panels, (h + 1) * panels);
   const auto act = s_.activations(tokens_, c_.n_embd, s_.mix, activation_block(w.q.type));
   const auto half = static_cast<size_t>(c_.head_dim) / 2;
-  for_tiles(tokens_, [&](int first, int count) {
+  for_tiles(tokens, [&](int first, int count) {
     float* out = s_.q + static_cast<size_t>(first) * static_cast<size_t>(q_width_) + h * c_.head_dim;
     k_.matmul(matrix, rows_of(act, first, first + count), 0, panels, out, q_width_);
     for (int t = 0; t < count; ++t, out += q_width_) {
@@ -208,14 +224,14 @@ void ForwardPass::query_head(const LayerWeights& w, int h) {
   });
 }
 
-void ForwardPass::kv_head(const LayerWeights& w, int layer, int g, float* scratch) {
+void ForwardPass::kv_head(const LayerWeights& w, int layer, int g, TokenRange tokens, float* scratch) {
   const int panels = c_.head_dim / kPanelRows;
   const auto k_matrix = panels_of(w.k, g * panels, (g + 1) * panels);
   const auto v_matrix = panels_of(w.v, g * panels, (g + 1) * panels);
   const auto k_act = s_.activations(tokens_, c_.n_embd, s_.mix, activation_block(w.k.type));
   const auto v_act = s_.activations(tokens_, c_.n_embd, s_.mix, activation_block(w.v.type));
   const auto half = static_cast<size_t>(c_.head_dim) / 2;
-  for_tiles(tokens_, [&](int first, int count) {
+  for_tiles(tokens, [&](int first, int count) {
     float* k = scratch;
     float* v = scratch + static_cast<size_t>(kTokenTile) * static_cast<size_t>(c_.head_dim);
     k_.matmul(k_matrix, rows_of(k_act, first, first + count), 0, panels, k, c_.head_dim);
@@ -280,18 +296,17 @@ void ForwardPass::attend(int layer, const std::vector<QueryRun>& runs, int rows)
 // x += w * act
 void ForwardPass::add_product(const PackedMatrix& w, const Activations& act) {
   const auto width = static_cast<size_t>(c_.n_embd);
-  pool_.parallel_for(w.panels(), chunk_panels(w.panels()), [&](int begin, int end, int worker) {
+  const auto add_panels = [&](TokenRange tokens, int begin, int end, int worker) {
     float* product = s_.scratch + static_cast<size_t>(worker) * s_.scratch_floats;
-    for (int panel = begin; panel < end; panel += kMaxChunkPanels) {
-      const auto matrix = panels_of(w, panel, std::min(panel + kMaxChunkPanels, end));
-      for_tiles(act.tokens, [&](int first, int count) {
-        k_.matmul(matrix, rows_of(act, first, first + count), 0, matrix.panels(), product, matrix.rows);
-        for (int t = 0; t < count; ++t)
-          k_.add(s_.x + static_cast<size_t>(first + t) * width + panel * kPanelRows, product + t * matrix.rows,
-                 matrix.rows);
-      });
-    }
-  });
+    const auto matrix = panels_of(w, begin, end);
+    for_tiles(tokens, [&](int first, int count) {
+      k_.matmul(matrix, rows_of(act, first, first + count), 0, matrix.panels(), product, matrix.rows);
+      for (int t = 0; t < count; ++t)
+        k_.add(s_.x + static_cast<size_t>(first + t) * width + begin * kPanelRows, product + t * matrix.rows,
+               matrix.rows);
+    });
+  };
+  for_parts(act.tokens, w.panels(), chunk_panels(w.panels()), add_panels);
 }
 
 void ForwardPass::feed_forward(const LayerWeights& w, int rows) {
@@ -299,22 +314,21 @@ void ForwardPass::feed_forward(const LayerWeights& w, int rows) {
   const auto gate_act = s_.activations(rows, c_.n_embd, s_.mix, activation_block(w.gate.type));
   const auto up_act = s_.activations(rows, c_.n_embd, s_.mix, activation_block(w.up.type));
   const auto width = static_cast<size_t>(c_.n_ff);
-  pool_.parallel_for(w.gate.panels(), chunk_panels(w.gate.panels()), [&](int begin, int end, int worker) {
+  const auto mix_panels = [&](TokenRange tokens, int begin, int end, int worker) {
     float* gate = s_.scratch + static_cast<size_t>(worker) * s_.scratch_floats;
     float* up = gate + kTokenTile * kMaxChunkPanels * kPanelRows;
-    for (int panel = begin; panel < end; panel += kMaxChunkPanels) {
-      const auto gate_part = panels_of(w.gate, panel, std::min(panel + kMaxChunkPanels, end));
-      const auto up_part = panels_of(w.up, panel, std::min(panel + kMaxChunkPanels, end));
-      const int n = gate_part.rows;
-      for_tiles(rows, [&](int first, int count) {
-        k_.matmul(gate_part, rows_of(gate_act, first, first + count), 0, gate_part.panels(), gate, n);
-        k_.matmul(up_part, rows_of(up_act, first, first + count), 0, up_part.panels(), up, n);
-        for (int t = 0; t < count; ++t)
-          k_.silu_mul(gate + t * n, up + t * n, n,
-                      s_.hidden + static_cast<size_t>(first + t) * width + panel * kPanelRows);
-      });
-    }
-  });
+    const auto gate_part = panels_of(w.gate, begin, end);
+    const auto up_part = panels_of(w.up, begin, end);
+    const int n = gate_part.rows;
+    for_tiles(tokens, [&](int first, int count) {
+      k_.matmul(gate_part, rows_of(gate_act, first, first + count), 0, gate_part.panels(), gate, n);
+      k_.matmul(up_part, rows_of(up_act, first, first + count), 0, up_part.panels(), up, n);
+      for (int t = 0; t < count; ++t)
+        k_.silu_mul(gate + t * n, up + t * n, n,
+                    s_.hidden + static_cast<size_t>(first + t) * width + begin * kPanelRows);
+    });
+  };
+  for_parts(rows, w.gate.panels(), chunk_panels(w.gate.panels()), mix_panels);
   quantise(s_.hidden, rows, c_.n_ff, {w.down.type});
   add_product(w.down, s_.activations(rows, c_.n_ff, s_.hidden, activation_block(w.down.type)));
 }
@@ -323,8 +337,8 @@ void ForwardPass::head(int rows, float* logits) {
   const auto& w = w_.head();
   norm_and_quantise(w_.final_norm(), rows, {w.type});
   const auto act = s_.activations(rows, c_.n_embd, s_.mix, activation_block(w.type));
-  pool_.parallel_for(w.panels(), kMaxChunkPanels, [&](int begin, int end, int) {
-    for_tiles(rows, [&](int first, int count) {
+  for_parts(rows, w.panels(), kMaxChunkPanels, [&](TokenRange tokens, int begin, int end, int) {
+    for_tiles(tokens, [&](int first, int count) {
       k_.matmul(w, rows_of(act, first, first + count), begin, end,
                 logits + static_cast<size_t>(first) * static_cast<size_t>(c_.n_vocab), c_.n_vocab);
     });

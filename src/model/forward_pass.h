@@ -1,7 +1,8 @@
 // ForwardPass: one batch through the decoder. Lives for one call of Model::forward.
 //
 // The phases of a layer, each a job on the pool; they meet at a barrier between phases:
-//   1. norm + quantise        by tokens (inline for few), into the forms that the matrices read
+//   1. norm + quantise        by tokens (inline for few), into the forms that the matrices read; in all phases a worker
+//                             begins with the same tokens when there are many, with the same panels when there are few
 //   2. q, k, v + bias + rope + KV store   by heads: a head is whole panels, so nothing needs a barrier in between
 //   3. attention              by (run of queries, kv head), the longest first
 //   4. quantise | o + residual by panels
@@ -28,6 +29,12 @@ struct DecoderParts {
   const Weights& weights;
   const kernels::KernelTable& table;
   const std::vector<double>& rope_frequencies;
+};
+
+// Rows of a batch.
+struct TokenRange {
+  int begin = 0;
+  int end = 0;
 };
 
 class ForwardPass {
@@ -58,14 +65,16 @@ class ForwardPass {
   void quantise(const float* f32, int tokens, int cols, Forms forms);
   void quantise_rows(const float* f32, int tokens, int cols, Forms forms, int begin, int end) const;
   void store_qkv(int layer);
-  void query_head(const LayerWeights& w, int h);
-  void kv_head(const LayerWeights& w, int layer, int g, float* scratch);
+  void query_head(const LayerWeights& w, int h, TokenRange tokens);
+  void kv_head(const LayerWeights& w, int layer, int g, TokenRange tokens, float* scratch);
   void attend(int layer, const std::vector<QueryRun>& runs, int rows);
   void add_product(const kernels::PackedMatrix& w, const kernels::Activations& x);
   void feed_forward(const LayerWeights& w, int rows);
   void head(int rows, float* logits);
   void keep_logit_rows();
   [[nodiscard]] std::vector<QueryRun> query_runs(std::span<const int32_t> rows) const;
+  template <class F>
+  void for_parts(int rows, int units, int grain, F&& f);
   [[nodiscard]] int chunk_panels(int panels) const noexcept;
 
   const ModelConfig& c_;

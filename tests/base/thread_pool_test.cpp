@@ -42,18 +42,46 @@ TEST(ThreadPool, WakesSleepersAgain) {
   }
 }
 
-TEST(ThreadPool, ParallelForCoversEachItemOnce) {
+TEST(ThreadPool, EachItemIsDoneOnce) {
   ThreadPool pool(4);
   for (const int count : {-1, 0, 1, 2, 7, 64, 1000}) {
     for (const int grain : {1, 3, 64, 5000}) {
-      std::vector<std::atomic<int>> seen(static_cast<size_t>(std::max(count, 0)));
-      pool.parallel_for(count, grain, [&](int begin, int end, int worker) {
-        EXPECT_LT(begin, end);
-        EXPECT_TRUE(worker >= 0 && worker < pool.size());
-        for (int i = begin; i < end; ++i) seen.at(static_cast<size_t>(i)).fetch_add(1);
-      });
-      for (const auto& one : seen) ASSERT_EQ(one.load(), 1) << count << " by " << grain;
+      for (const bool runs : {false, true}) {
+        std::vector<std::atomic<int>> seen(static_cast<size_t>(std::max(count, 0)));
+        const auto job = [&](int begin, int end, int worker) {
+          EXPECT_LT(begin, end);
+          EXPECT_TRUE(worker >= 0 && worker < pool.size());
+          for (int i = begin; i < end; ++i) seen.at(static_cast<size_t>(i)).fetch_add(1);
+        };
+        if (runs) {
+          pool.parallel_runs(count, grain, job);
+        } else {
+          pool.parallel_for(count, grain, job);
+        }
+        for (const auto& one : seen) ASSERT_EQ(one.load(), 1) << count << " by " << grain;
+      }
     }
+  }
+}
+
+TEST(ThreadPool, AWorkerBeginsWithItsOwnRunAndTakesOfTheOthersWhenDone) {
+  ThreadPool pool(2);
+  for (int round = 0; round < 20; ++round) {
+    std::vector<std::atomic<int>> done_by(10);
+    std::atomic<bool> zero_began{false};
+    std::atomic<bool> one_is_done{false};
+    pool.parallel_runs(10, 1, [&](int item, int, int worker) {
+      done_by[static_cast<size_t>(item)] = worker;
+      if (worker == 0) {  // stays with its first item until the other worker has done everything else
+        zero_began = true;
+        while (!one_is_done) std::this_thread::yield();
+      } else {
+        while (!zero_began) std::this_thread::yield();
+        if (item == 4) one_is_done = true;
+      }
+    });
+    EXPECT_EQ(done_by[0].load(), 0);
+    for (size_t i = 1; i < done_by.size(); ++i) EXPECT_EQ(done_by[i].load(), 1) << i;
   }
 }
 
