@@ -8,10 +8,9 @@ mkdir -p "$LOGS"
 
 # Packages as NAME, or NAME:COMMAND where the command from anywhere else will do. Why each: docs/dependencies.md.
 readonly BUILD_PACKAGES="g++ cmake:cmake ninja-build:ninja ccache:ccache libboost1.81-dev nlohmann-json3-dev libsqlite3-dev
-  libcurl4-openssl-dev libssl-dev libpcre2-dev libutf8proc-dev libfmt-dev libspdlog-dev libcli11-dev
+  libcurl4-openssl-dev libssl-dev libminizip-dev zlib1g-dev libpcre2-dev libutf8proc-dev libfmt-dev libspdlog-dev libcli11-dev
   libtomlplusplus-dev libexpected-dev nodejs:node npm:npm ca-certificates"
-readonly PULL_PACKAGES="python3:python3 python3-pip:pip3"
-readonly TEST_PACKAGES="git:git libgtest-dev libgmock-dev clang-format-19 clang-tidy-19 chromium python3-venv"
+readonly TEST_PACKAGES="git:git libgtest-dev libgmock-dev clang-format-19 clang-tidy-19 chromium python3:python3 python3-venv"
 
 say() { printf '%s\n' "$*"; }
 

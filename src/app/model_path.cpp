@@ -8,6 +8,7 @@
 #include "app/config.h"
 #include "app/nearest.h"
 #include "app/paths.h"
+#include "fetch/known.h"
 #include "formats/gguf.h"
 
 namespace concerto::app {
@@ -22,6 +23,10 @@ base::Result<std::string> find_model(const std::string& name) {
     for (const TierConfig& tier : config->tiers) {
       if (tier.kind == TierKind::kLocal && tier.name == name) return tier.model;
     }
+  }
+  if (fetch::find_known(name) != nullptr) {
+    return base::fail(base::Code::kNotFound, fmt::format("{}: not in {} yet; `concerto pull {}` fetches it", name,
+                                                         shorten_path(models_folder()), name));
   }
   const auto known = known_models();
   std::string list;
@@ -38,6 +43,9 @@ std::vector<std::string> known_models() {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(models_folder(), error)) {
     if (entry.path().extension() == ".gguf") names.push_back(entry.path().stem().string());
+    const bool pulled =
+        entry.path().extension() != ".incomplete" && std::filesystem::exists(entry.path() / "config.json", error);
+    if (pulled) names.push_back(entry.path().filename().string());
   }
   std::sort(names.begin(), names.end());
   return names;

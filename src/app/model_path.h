@@ -14,7 +14,7 @@ namespace concerto::app {
 // configuration, when there is one. kNotFound lists what there is.
 base::Result<std::string> find_model(const std::string& name);
 
-// File names of the .gguf files of the models folder, without ".gguf", sorted.
+// What the models folder holds, sorted: .gguf files, without ".gguf", and Hugging Face folders.
 std::vector<std::string> known_models();
 
 // The tokenizer alone, of a .gguf file or a Hugging Face folder.

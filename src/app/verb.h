@@ -27,6 +27,7 @@ int run_program(int argc, const char* const* argv, const std::vector<Verb>& verb
 
 Verb serve_verb();
 Verb run_verb();
+Verb pull_verb();
 Verb cases_verb();
 Verb init_verb();
 Verb doctor_verb();

@@ -4,8 +4,8 @@
 namespace concerto::app {
 
 std::vector<Verb> all_verbs() {
-  return {serve_verb(), run_verb(), cases_verb(),    init_verb(),   doctor_verb(),
-          bench_verb(), ppl_verb(), tokenize_verb(), version_verb()};
+  return {serve_verb(),  run_verb(),   pull_verb(), cases_verb(),    init_verb(),
+          doctor_verb(), bench_verb(), ppl_verb(),  tokenize_verb(), version_verb()};
 }
 
 }  // namespace concerto::app

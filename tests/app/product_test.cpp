@@ -383,7 +383,7 @@ TEST_F(ProductTest, EndsWhileAnAnswerIsUnderWay) {
 TEST_F(ProductTest, ServesRealWeights) {
   const std::string model = models_folder() + "/smollm2-135m-instruct-q4_1.gguf";
   if (!std::filesystem::exists(model)) {
-    GTEST_SKIP() << model << " is missing: tools/pull_models.py smollm2-135m-instruct-q4_1";
+    GTEST_SKIP() << model << " is missing: concerto pull smollm2-135m-instruct-q4_1";
   }
   config.tiers.erase(config.tiers.begin() + 1);
   config.tiers[0].model = model;

@@ -17,7 +17,7 @@ program=${1:-$(ls -t "$root"/build/*/concerto 2>/dev/null | head -n 1)}
 [ -n "$program" ] && [ -x "$program" ] || skip "expected a built concerto, found '${program:-none}' (cmake --build build/release)"
 CONCERTO_PROGRAM=$(cd "$(dirname "$program")" && pwd)/$(basename "$program")
 CONCERTO_MODEL=${CONCERTO_MODELS:-$HOME/.cache/concerto/models}/smollm2-135m-instruct-q4_1.gguf
-[ -r "$CONCERTO_MODEL" ] || skip "expected $CONCERTO_MODEL (concerto pull smollm2-135m-instruct)"
+[ -r "$CONCERTO_MODEL" ] || skip "expected $CONCERTO_MODEL (concerto pull smollm2-135m-instruct-q4_1)"
 CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || true)}
 [ -n "$CHROMIUM" ] && [ -x "$CHROMIUM" ] || skip "expected chromium in PATH (apt-get install chromium), found '${CHROMIUM:-none}'"
 command -v node >/dev/null && command -v npm >/dev/null || skip "expected node and npm in PATH (apt-get install nodejs npm)"

@@ -45,7 +45,7 @@ def missing():
     if not os.access(PROGRAM, os.X_OK):
         return f"{PROGRAM} is not built (./test build)"
     if not MODEL.exists():
-        return f"{MODEL} is not on this machine (tools/pull_models.py smollm2-135m-instruct-q4_1)"
+        return f"{MODEL} is not on this machine (concerto pull smollm2-135m-instruct-q4_1)"
     return None
 
 

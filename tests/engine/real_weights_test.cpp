@@ -88,7 +88,8 @@ std::unique_ptr<Engine> open(const std::function<void(EngineOptions&)>& change =
 
 #define SKIP_WITHOUT_MODEL()                                       \
   if (!std::filesystem::exists(text::model_path(text::kSmolFile))) \
-  GTEST_SKIP() << text::model_path(text::kSmolFile) << " is not on this machine: concerto pull smollm2-135m-instruct"
+  GTEST_SKIP() << text::model_path(text::kSmolFile)                \
+               << " is not on this machine: concerto pull smollm2-135m-instruct-q4_1"
 
 Request request(const Engine& engine, const std::string& text, int max_tokens) {
   Request r;

@@ -230,8 +230,7 @@ TEST_P(GgufModel, ParsesAsPublished) {
       (models != nullptr ? std::filesystem::path(models)
                          : std::filesystem::path(home != nullptr ? home : ".") / ".cache/concerto/models") /
       GetParam();
-  if (!std::filesystem::exists(path))
-    GTEST_SKIP() << path << " is not there; tools/get_models.py or `concerto pull` brings it";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there; `concerto pull` brings it";
   const auto file = Gguf::open(path.string());
   ASSERT_TRUE(file) << file.error().message;
   const auto arch = std::string((*file)->get_string("general.architecture").value());

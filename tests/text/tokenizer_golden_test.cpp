@@ -1,5 +1,5 @@
 // Ids equal to Hugging Face `tokenizers` on all code points, on written texts and on 20,000 random ones.
-// Goldens: tools/goldens/make_tokenizer_goldens.py. Needs the model files (tools/get_models.py); skips, saying so,
+// Goldens: tools/goldens/make_tokenizer_goldens.py. Needs the model files (concerto pull); skips, saying so,
 // without.
 #include <gtest/gtest.h>
 
