@@ -82,6 +82,8 @@ class Loop {
     stats.prompt_tokens = counters_.prompt_tokens;
     stats.cached_tokens = counters_.cached_tokens;
     stats.completion_tokens = counters_.completion_tokens;
+    stats.drafted_tokens = counters_.drafted_tokens;
+    stats.accepted_tokens = counters_.accepted_tokens;
     stats.passes = counters_.passes;
     stats.preemptions = counters_.preemptions;
     stats.weight_bytes = parts_.model->weight_bytes();
@@ -204,7 +206,7 @@ class EngineImpl final : public Engine {
 // The most that passes, their logits and the samplers take beside the weights.
 size_t working_bytes(const model::Model& model, const EngineOptions& options, int workers) {
   const auto vocab = static_cast<size_t>(model.config().n_vocab);
-  const int rows = options.max_running + kScoredRows;
+  const int rows = std::max(options.max_running, Speculator::kMaxRows) + kScoredRows;
   const size_t sampler = sizeof(Candidate) + 2 * sizeof(float);  // a vocabulary's candidates, weights and counts
   return model.workspace_bytes(options.max_batch_tokens, rows) + vocab * sizeof(float) * static_cast<size_t>(rows) +
          vocab * sampler * static_cast<size_t>(workers);
@@ -283,6 +285,7 @@ base::Result<std::unique_ptr<Engine>> Engine::assemble(EngineParts parts, const 
   scheduler.max_running = std::min(options.max_running, options.max_batch_tokens);
   scheduler.itl_target_ms = options.itl_target_ms;
   scheduler.prefix_cache = options.prefix_cache;
+  scheduler.speculation = options.speculation;
   return std::make_unique<EngineImpl>(std::make_shared<Loop>(std::move(parts), std::move(kv), scheduler,
                                                              LoopOptions{by_memory, working, options.max_waiting}));
 }

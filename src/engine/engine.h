@@ -12,6 +12,7 @@
 #include "base/cancel_token.h"
 #include "base/result.h"
 #include "engine/request.h"
+#include "engine/speculation_mode.h"
 #include "model/model.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -29,8 +30,9 @@ struct EngineOptions {
   int max_waiting = 512;       // more are refused with kBusy
   double itl_target_ms = 250;  // while somebody's answer streams, a pass takes on prompt tokens up to this time
   bool prefix_cache = true;    // share the KV blocks of equal prefixes (per cache_salt)
-  std::string isa;             // force a kernel table, empty: best
-  std::string quantize;        // quantise float weights at load: "q8_0", "q4_k"; empty: as in the file
+  Speculation speculation = Speculation::kAuto;
+  std::string isa;       // force a kernel table, empty: best
+  std::string quantize;  // quantise float weights at load: "q8_0", "q4_k"; empty: as in the file
   std::function<void(double)> progress;
 };
 
@@ -42,8 +44,10 @@ struct EngineStats {
   uint64_t prompt_tokens = 0;  // computed since start
   uint64_t cached_tokens = 0;  // prompt tokens that the prefix cache spared
   uint64_t completion_tokens = 0;
-  uint64_t passes = 0;       // forward passes
-  uint64_t preemptions = 0;  // times a request was set aside for want of KV blocks, to go on later
+  uint64_t drafted_tokens = 0;   // guesses of the next tokens that passes computed
+  uint64_t accepted_tokens = 0;  // of those, the right ones
+  uint64_t passes = 0;           // forward passes
+  uint64_t preemptions = 0;      // times a request was set aside for want of KV blocks, to go on later
   size_t weight_bytes = 0;
   size_t working_bytes = 0;  // at most: a pass, its logits, the samplers
   double load_ms = 0;

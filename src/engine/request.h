@@ -35,6 +35,7 @@ struct Request {
   bool ignore_end = false;       // go on past end tokens (bench)
   bool prompt_logprobs = false;  // report the log-probability of each prompt token (ppl, echo) ...
   int logprobs_from = 1;         // ... from this position on: what stands before may come from the prefix cache
+  bool speculate = true;         // false: no guesses for this one (bench)
   std::string cache_salt;        // separates tenants in the prefix cache
 };
 
@@ -73,6 +74,8 @@ struct FinishEvent {
   int cached_tokens = 0;
   int completion_tokens = 0;
   Timings timings;
+  int drafted_tokens = 0;   // guesses of the next tokens that passes computed
+  int accepted_tokens = 0;  // of those, the right ones
 };
 
 // An Error ends the request as FinishEvent does. Exactly one of the two is the last event.

@@ -28,7 +28,11 @@ KvCache::BlockTokens block_tokens(const Sequence& s, int block) {
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerParts& parts, const SchedulerOptions& options)
-    : parts_(parts), options_(options), vocab_(parts.model->config().n_vocab), cache_(parts.kv->blocks()) {
+    : parts_(parts),
+      options_(options),
+      vocab_(parts.model->config().n_vocab),
+      cache_(parts.kv->blocks()),
+      speculator_(options.speculation, *parts.tokenizer) {
   CHECK(options.max_running >= 1 && options.max_running <= options.max_batch_tokens);
   scratch_.resize(static_cast<size_t>(parts.pool->size()));
 }
@@ -141,6 +145,7 @@ bool Scheduler::step(const std::function<bool()>& between) {
   const int64_t begin_ns = parts_.clock->now_ns();
   plan();
   if (!run_model(between)) {
+    for (Sequence* s : decoding_) drop_guesses(*s);
     remove_ended();
     return true;
   }
@@ -151,6 +156,7 @@ bool Scheduler::step(const std::function<bool()>& between) {
     const double now = static_cast<double>(end_ns - begin_ns) / count;
     ns_per_token_ = ns_per_token_ == 0 ? now : 0.5 * (ns_per_token_ + now);
   }
+  if (decoded_ == count) speculator_.took(count, end_ns - begin_ns);
   ++counters_.passes;
   report();
   return true;
@@ -211,7 +217,7 @@ bool Scheduler::waits_for_earlier(size_t index) const {
   if (end > static_cast<ptrdiff_t>(cacheable(s.job.request, s.tokens.size(), s.scores()))) return false;
   for (size_t i = 0; i < index; ++i) {
     const Sequence& earlier = *running_[i];
-    if (earlier.computed < end && std::ssize(earlier.tokens) >= end &&
+    if (earlier.computed < end && earlier.certain() >= end &&
         earlier.job.request.cache_salt == s.job.request.cache_salt &&
         std::equal(s.tokens.begin(), s.tokens.begin() + end, earlier.tokens.begin())) {
       return true;
@@ -220,9 +226,9 @@ bool Scheduler::waits_for_earlier(size_t index) const {
   return false;
 }
 
-int Scheduler::prompt_budget(int decodes) const {
-  const int room = options_.max_batch_tokens - decodes;
-  if (decodes == 0) {
+int Scheduler::prompt_budget(int decoded) const {
+  const int room = options_.max_batch_tokens - decoded;
+  if (decoded == 0) {
     if (ns_per_token_ == 0) return room;
     const double fits = std::min(kLongestPassMs * 1e6 / ns_per_token_, 1e6);
     return std::min(room, std::max(kSmallestPass, static_cast<int>(fits)));
@@ -230,9 +236,49 @@ int Scheduler::prompt_budget(int decodes) const {
   int chunk = kFirstChunk;
   if (ns_per_token_ > 0) {
     const double fits = options_.itl_target_ms * 1e6 / ns_per_token_;
-    chunk = std::max(kSmallestChunk, static_cast<int>(std::min(fits, 1e6)) - decodes);
+    chunk = std::max(kSmallestChunk, static_cast<int>(std::min(fits, 1e6)) - decoded);
   }
   return std::min(chunk, room);
+}
+
+// The next token of everyone who decodes, and guesses behind it. Returns their number.
+int Scheduler::plan_decodes() {
+  decoding_.clear();
+  for (size_t i = 0; i < running_.size(); ++i) {  // which make_room() shortens from its end
+    if (!running_[i]->decoding()) continue;
+    if (!make_room(i, 1)) break;
+    decoding_.push_back(running_[i].get());
+  }
+  int room = options_.max_batch_tokens - static_cast<int>(decoding_.size());
+  const bool beside_prompt = decoding_.size() < running_.size();
+  if (beside_prompt) room -= kSmallestChunk;
+  speculator_.choose(decoding_, std::max(0, room), beside_prompt);
+  for (Sequence* s : decoding_) {
+    add_guesses(*s);
+    add_share(*s, 1 + s->draft.verify);
+  }
+  return static_cast<int>(tokens_.size());
+}
+
+// Puts the chosen guesses behind the tokens; fewer when they would need a block that is not there to be had.
+void Scheduler::add_guesses(Sequence& s) {
+  int verify = std::exchange(s.draft.verify, 0);
+  const auto promised = static_cast<int>(s.blocks.size()) + s.reserved_blocks;
+  const int missing = blocks_of(s.computed + 1 + verify) - promised;
+  if (missing > 0 && missing > cache_.available() - reserved_) {
+    verify = promised * kBlock - s.computed - 1;
+  } else if (missing > 0) {
+    s.reserved_blocks += missing;
+    reserved_ += missing;
+  }
+  const auto& guess = s.draft.lookup.guess();
+  s.tokens.insert(s.tokens.end(), guess.begin(), guess.begin() + verify);
+  s.draft.verify = verify;
+}
+
+void Scheduler::drop_guesses(Sequence& s) {
+  s.tokens.resize(static_cast<size_t>(s.certain()));
+  s.draft.verify = 0;
 }
 
 void Scheduler::plan() {
@@ -241,14 +287,8 @@ void Scheduler::plan() {
   tokens_.clear();
   tables_.clear();
   logit_rows_.clear();
-  int decodes = 0;
-  for (size_t i = 0; i < running_.size(); ++i) {  // which make_room() shortens from its end
-    if (!running_[i]->decoding()) continue;
-    if (!make_room(i, 1)) break;
-    add_share(*running_[i], 1);
-    ++decodes;
-  }
-  int budget = prompt_budget(decodes);
+  decoded_ = plan_decodes();
+  int budget = prompt_budget(decoded_);
   int scored = kScoredRows;
   for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
     Sequence& s = *running_[i];
@@ -280,10 +320,11 @@ void Scheduler::add_share(Sequence& s, int count) {
   }
   const auto index = static_cast<int32_t>(shares_.size());
   shares_.push_back({&s, count});
+  s.draft.miss = INT_MAX;
   for (int p = s.computed; p < end; ++p) {
-    const bool last = p + 1 == static_cast<int>(s.tokens.size());
-    const bool draw = last && s.max_tokens > 0;
-    if (draw || (!last && s.scores() && p + 1 >= s.job.request.logprobs_from)) {
+    const bool next_known = p + 1 < s.certain();
+    const bool draw = !next_known && s.max_tokens > 0;
+    if (draw || (next_known && s.scores() && p + 1 >= s.job.request.logprobs_from)) {
       logit_rows_.push_back(static_cast<int32_t>(tokens_.size()));
       rows_.push_back({&s, p, draw, true, {}});
     }
@@ -303,7 +344,7 @@ bool Scheduler::run_model(const std::function<bool()>& between) {
 }
 
 void Scheduler::read_row(Row& row, float* logits, RowScratch& scratch) const {
-  const Sequence& s = *row.sequence;
+  Sequence& s = *row.sequence;
   if (!row.draw) {
     const int32_t next = s.tokens[static_cast<size_t>(row.position) + 1];
     row.event.id = next;
@@ -312,12 +353,19 @@ void Scheduler::read_row(Row& row, float* logits, RowScratch& scratch) const {
     row.event.logprob = std::min(0.0F, logprob);
     return;
   }
+  if (row.position > s.draft.miss) return;
   const Request& request = s.job.request;
+  const auto history = std::span<const int32_t>(s.tokens).first(static_cast<size_t>(row.position) + 1);
   read_signals(logits, vocab_, request.top_logprobs, parts_.log_sum_exp, &scratch.signals);
   row.finite = scratch.signals.finite;
   if (!row.finite) return;
-  const int32_t id = sample(logits, vocab_, s.tokens, s.prompt_tokens, request.sampling, &scratch.sampler);
+  const int32_t id = sample(logits, vocab_, history, s.prompt_tokens, request.sampling, &scratch.sampler);
   row.event = token_event(scratch.signals, logits, id, request.top_logprobs);
+  if (history.size() < s.tokens.size() && id != s.tokens[history.size()]) {
+    int miss = s.draft.miss;
+    while (row.position < miss && !s.draft.miss.compare_exchange_weak(miss, row.position)) {
+    }
+  }
 }
 
 void Scheduler::read_rows() {
@@ -337,24 +385,58 @@ void Scheduler::report() {
     while (row < rows_.size() && rows_[row].sequence == &s) ++row;
     const auto rows = std::span(rows_).subspan(first, row - first);
     if (s.ended) continue;  // cancelled meanwhile
-    s.computed += share.count;
-    if (options_.prefix_cache) index_full_blocks(s);
-    if (const auto bad = std::ranges::find_if(rows, [](const Row& r) { return !r.finite; }); bad != rows.end()) {
-      fail(s, not_finite(bad->position));
-      continue;
+    if (s.decoding()) {
+      report_draws(s, rows);
+    } else {
+      report_prompt(s, share.count, rows);
     }
-    for (const Row& r : rows) {
-      if (!r.draw) s.prompt_logprobs.push_back(r.event.logprob);
-    }
-    if (!s.prompt_reported && s.computed == s.prompt_tokens) {
-      s.prompt_reported = true;
-      s.prompt_done_ns = parts_.clock->now_ns();
-      s.job.sink(PromptEvent{s.prompt_tokens, s.cached_tokens, std::move(s.prompt_logprobs)});
-      if (s.max_tokens == 0) finish(s, FinishReason::kLength);
-    }
-    if (!rows.empty() && rows.back().draw) report_token(s, std::move(rows.back().event));
   }
   remove_ended();
+}
+
+void Scheduler::report_prompt(Sequence& s, int count, std::span<Row> rows) {
+  s.computed += count;
+  if (options_.prefix_cache) index_full_blocks(s);
+  if (const auto bad = std::ranges::find_if(rows, [](const Row& r) { return !r.finite; }); bad != rows.end()) {
+    fail(s, not_finite(bad->position));
+    return;
+  }
+  for (const Row& r : rows) {
+    if (!r.draw) s.prompt_logprobs.push_back(r.event.logprob);
+  }
+  if (!s.prompt_reported && s.computed == s.prompt_tokens) {
+    s.prompt_reported = true;
+    s.prompt_done_ns = parts_.clock->now_ns();
+    s.job.sink(PromptEvent{s.prompt_tokens, s.cached_tokens, std::move(s.prompt_logprobs)});
+    if (s.max_tokens == 0) finish(s, FinishReason::kLength);
+  }
+  if (!rows.empty() && rows.back().draw) report_token(s, std::move(rows.back().event));
+}
+
+// Row by row what as many passes without guesses would have done, up to the first guess that was wrong.
+void Scheduler::report_draws(Sequence& s, std::span<Row> rows) {
+  const auto verify = static_cast<size_t>(s.draft.verify);
+  const std::span<const int32_t> guess(s.draft.lookup.guess());
+  drop_guesses(s);
+  s.drafted_tokens += static_cast<int>(verify);
+  counters_.drafted_tokens += verify;
+  drawn_.clear();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    ++s.computed;
+    if (options_.prefix_cache) index_full_blocks(s);
+    if (!rows[i].finite) {
+      fail(s, not_finite(rows[i].position));
+      return;
+    }
+    drawn_.push_back(rows[i].event.id);
+    const bool right = i < verify && drawn_.back() == guess[i];
+    if (right) ++s.accepted_tokens, ++counters_.accepted_tokens;
+    report_token(s, std::move(rows[i].event));
+    if (right && !s.ended && s.job.cancel.cancelled()) finish(s, FinishReason::kCancelled);
+    if (s.ended) return;
+    if (!right) break;
+  }
+  speculator_.learn(s, drawn_);
 }
 
 void Scheduler::report_token(Sequence& s, TokenEvent event) {
@@ -397,7 +479,8 @@ void Scheduler::finish(Sequence& s, FinishReason reason) {
   if (s.ended) return;
   s.ended = true;
   const int64_t now = parts_.clock->now_ns();
-  FinishEvent event{reason, s.prompt_tokens, s.cached_tokens, s.output_tokens(), {}};
+  FinishEvent event{reason, s.prompt_tokens,  s.cached_tokens,  s.output_tokens(),
+                    {},     s.drafted_tokens, s.accepted_tokens};
   event.timings.queue_ms = ms(s.admitted_ns - s.job.submitted_ns);
   event.timings.prompt_ms = ms((s.prompt_reported ? s.prompt_done_ns : now) - s.admitted_ns);
   event.timings.generate_ms = s.prompt_reported ? ms(now - s.prompt_done_ns) : 0;

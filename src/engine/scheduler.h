@@ -16,6 +16,8 @@
 // Prefix cache: a block is taken from KvCache instead of computed whenever it is known, also in the middle of a prompt.
 // A request whose next block is just being computed by an earlier one with the same prefix waits for it.
 //
+// Speculation: a pass may also compute guesses of the tokens that follow (speculator.h).
+//
 // None of this can change a token (see kernels.h, CONTRACT), only when it comes.
 // One thread calls everything; Sinks are called within step() and cancel_all().
 #pragma once
@@ -34,6 +36,7 @@
 #include "engine/sampler.h"
 #include "engine/sequence.h"
 #include "engine/signals.h"
+#include "engine/speculator.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
 
@@ -48,6 +51,7 @@ struct SchedulerOptions {
   int max_running = 16;  // <= max_batch_tokens
   double itl_target_ms = 250;
   bool prefix_cache = true;
+  Speculation speculation = Speculation::kAuto;
 };
 
 // What the scheduler works with; all of it outlives the scheduler.
@@ -67,6 +71,8 @@ struct SchedulerCounters {
   uint64_t prompt_tokens = 0;
   uint64_t cached_tokens = 0;
   uint64_t completion_tokens = 0;
+  uint64_t drafted_tokens = 0;   // guesses computed
+  uint64_t accepted_tokens = 0;  // of those, the right ones
   uint64_t passes = 0;
   uint64_t preemptions = 0;
 };
@@ -97,7 +103,8 @@ class Scheduler {
     Sequence* sequence = nullptr;
     int count = 0;
   };
-  // A row of logits of the pass: either the next token is drawn from it, or the next prompt token is scored.
+  // A row of logits of the pass: either the next token is drawn from it, or the next prompt token is scored. Behind a
+  // guess that turned out wrong it means nothing and may not have been read.
   struct Row {
     Sequence* sequence = nullptr;
     int position = 0;
@@ -123,13 +130,18 @@ class Scheduler {
   bool abandons_pass(const std::function<bool()>& between);
   void take_known_blocks(Sequence& s);
   [[nodiscard]] bool waits_for_earlier(size_t index) const;
-  [[nodiscard]] int prompt_budget(int decodes) const;
+  [[nodiscard]] int prompt_budget(int decoded) const;
+  int plan_decodes();
+  void add_guesses(Sequence& s);
+  static void drop_guesses(Sequence& s);
   void plan();
   void add_share(Sequence& s, int count);
   bool run_model(const std::function<bool()>& between);
   void read_row(Row& row, float* logits, RowScratch& scratch) const;
   void read_rows();
   void report();
+  void report_prompt(Sequence& s, int count, std::span<Row> rows);
+  void report_draws(Sequence& s, std::span<Row> rows);
   void index_full_blocks(Sequence& s);
   void report_token(Sequence& s, TokenEvent event);
   [[nodiscard]] base::Error not_finite(int position) const;
@@ -146,10 +158,14 @@ class Scheduler {
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of admission
   std::deque<std::unique_ptr<Sequence>> aside_;     // in order of admission, all after the running ones; no blocks
   SchedulerCounters counters_;
+  Speculator speculator_;
   double ns_per_token_ = 0;  // of the last passes with enough tokens to tell; 0: unknown
 
   // The pass under way; kept for their memory.
   std::vector<Share> shares_;
+  std::vector<Sequence*> decoding_;
+  int decoded_ = 0;  // tokens of the pass that are not of a prompt, guesses included
+  std::vector<int32_t> drawn_;
   std::vector<Row> rows_;
   std::vector<model::BatchToken> tokens_;
   std::vector<std::span<const int32_t>> tables_;

@@ -163,6 +163,40 @@ TEST(RealWeights, SameBytesWhateverTheThreadsBatchChunkAndCache) {
   }
 }
 
+// Prompts that invite to repeat them, so that guesses are made and many are right.
+TEST(RealWeights, SameBytesWithAndWithoutSpeculation) {
+  SKIP_WITHOUT_MODEL();
+  const auto engine = open();
+  ASSERT_NE(engine, nullptr);
+  std::vector<Request> plain;
+  for (const std::string& text :
+       {long_text(), "<|im_start|>user\nRepeat this list: " + long_text() + "<|im_end|>\n<|im_start|>assistant\n",
+        std::string("1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3,"), std::string(kPrompts[2])}) {
+    for (const float temperature : {0.0F, 0.6F}) {
+      Request r = request(*engine, text, 40);
+      r.sampling.temperature = temperature;
+      r.sampling.repeat_penalty = temperature == 0 ? 1.0F : 1.05F;
+      r.speculate = false;
+      plain.push_back(r);
+    }
+  }
+  std::vector<Request> guessed = plain;
+  for (Request& r : guessed) r.speculate = true;
+  Asker asker(*engine);
+  std::vector<Answer> expected;
+  for (const Request& r : plain) expected.push_back(asker.ask(r));
+  EXPECT_EQ(engine->stats().drafted_tokens, 0U);
+  int accepted = 0;
+  for (size_t i = 0; i < plain.size(); ++i) {
+    const Answer answer = asker.ask(guessed[i]);
+    EXPECT_EQ(answer.bytes, expected[i].bytes) << "prompt " << i;
+    accepted += answer.finish.accepted_tokens;
+  }
+  EXPECT_GT(accepted, 40);
+  const auto together = asker.ask(guessed);
+  for (size_t i = 0; i < plain.size(); ++i) EXPECT_EQ(together[i].bytes, expected[i].bytes) << "prompt " << i;
+}
+
 TEST(RealWeights, SameBytesOnEveryInstructionSet) {
   SKIP_WITHOUT_MODEL();
   std::vector<Answer> first;
