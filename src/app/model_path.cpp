@@ -38,6 +38,13 @@ base::Result<std::string> find_model(const std::string& name) {
                                 near.empty() ? "" : fmt::format("; did you mean {}?", near)));
 }
 
+std::string how_to_get(const std::string& path) {
+  const std::filesystem::path file(path);
+  const std::string name = file.stem().string();
+  const bool pulled = fetch::find_known(name) != nullptr && path == fmt::format("{}/{}.gguf", models_folder(), name);
+  return pulled ? fmt::format("`concerto pull {}` fetches it", name) : "put the model there";
+}
+
 std::vector<std::string> known_models() {
   std::vector<std::string> names;
   std::error_code error;

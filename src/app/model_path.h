@@ -17,6 +17,10 @@ base::Result<std::string> find_model(const std::string& name);
 // What the models folder holds, sorted: .gguf files, without ".gguf", and Hugging Face folders.
 std::vector<std::string> known_models();
 
+// "`concerto pull NAME` fetches it" for a missing file that it would bring to that very place; else "put the model
+// there".
+std::string how_to_get(const std::string& path);
+
 // The tokenizer alone, of a .gguf file or a Hugging Face folder.
 base::Result<std::unique_ptr<text::Tokenizer>> open_tokenizer(const std::string& path);
 

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "app/model_path.h"
 #include "app/paths.h"
 #include "cascade/local_backend.h"
 #include "cascade/upstream_backend.h"
@@ -69,10 +70,9 @@ base::Status check_tier(const TierConfig& tier) {
   }
   std::error_code error;
   if (tier.kind != TierKind::kLocal || std::filesystem::exists(tier.model, error)) return {};
-  return fail(Code::kNotFound,
-              fmt::format("{}: expected a .gguf file or a Hugging Face folder, found nothing; put the model there, or "
-                          "name another one in tier '{}' of the configuration",
-                          shorten_path(tier.model), tier.name));
+  return fail(Code::kNotFound, fmt::format("{}: expected a .gguf file or a Hugging Face folder, found nothing; {}, or "
+                                           "name another one in tier '{}' of the configuration",
+                                           shorten_path(tier.model), how_to_get(tier.model), tier.name));
 }
 
 EngineMemory memory_of(const engine::Engine& engine) {

@@ -61,6 +61,7 @@ class Attempt {
   Attempt(const Source& source, PartialFile* part, const Downloader::Tick& tick)
       : source_(source), part_(part), tick_(tick), total_(source.size) {}
 
+  // An error ends the attempt, not always the download.
   base::Status on_head(const net::ClientHead& head) {
     status_ = head.status;
     if (status_ == 200) return whole(head.headers);
@@ -99,6 +100,11 @@ class Attempt {
     if (!range || range->first != part_->have()) {
       return fail(fmt::format("a range from byte {}", part_->have()),
                   field == nullptr ? "no Content-Range" : fmt::format("'{}'", field->substr(0, 100)));
+    }
+    const std::string tag = strong_tag(headers);
+    if (source_.checksum.hex.empty() && !tag.empty() && tag != part_->tag()) {  // If-Range was not understood
+      TRY_STATUS(part_->restart());
+      return base::fail(Code::kUpstream, fmt::format("{}: the file has changed meanwhile", shown_url(source_.url)));
     }
     if (range->total != 0) return check_total(range->total);
     return {};
@@ -161,85 +167,114 @@ base::Status Downloader::wait(int attempt, const net::HttpHeaders& headers, cons
   return {};
 }
 
+// A file on its way: what is left of it, how often in vain, and whether its bytes were thrown away once.
+struct Downloader::Job {
+  const Source& source;
+  const Tick& tick;
+  PartialFile* part;
+  Checksum checksum;  // the source's, or what the hub says on the way
+  uint64_t best;      // the most bytes there were; only more than that is progress
+  int fruitless = 0;
+  bool again = false;
+  uint64_t received = 0;
+
+  // Once: the second time the source itself is wrong.
+  base::Status start_over() {
+    again = true;
+    best = 0;
+    return part->restart();
+  }
+};
+
 base::Result<Download> Downloader::file(const Source& source, const std::string& path, const Tick& tick) {
-  Checksum checksum = source.checksum;
+  const Checksum& said = source.checksum;
   const std::string identity =
-      checksum.hex.empty() ? "url " + source.url : fmt::format("{} {}", checksum_name(checksum.kind), checksum.hex);
-  TRY(const auto part, PartialFile::open(path, identity, checksum.kind, source.size));
-  Download done;
-  bool again = false;  // the bytes were thrown away once
-  uint64_t best = part->have();
-  for (int fruitless = 0;;) {
+      said.hex.empty() ? fmt::format("url {}", source.url) : fmt::format("{} {}", checksum_name(said.kind), said.hex);
+  TRY(const auto part, PartialFile::open(path, identity, said.kind, source.size));
+  Job job{source, tick, part.get(), said, part->have()};
+  for (;;) {
     if (source.size != 0 && part->have() > source.size) TRY_STATUS(part->restart());
     if (tick) tick(part->have(), source.size);
     if (source.size == 0 || part->have() < source.size) {
-      GetRequest request;
-      request.url = source.url;
-      request.authorization = source.authorization;
-      request.stall_ms = options_.stall_ms;
-      request.ca_file = options_.ca_file;
-      // Without a checksum or a validator nobody could tell that the rest belongs to what is there.
-      if (part->have() > 0 && checksum.hex.empty() && part->tag().empty()) TRY_STATUS(part->restart());
-      if (part->have() > 0) {
-        request.headers.set("Range", fmt::format("bytes={}-", part->have()));
-        if (checksum.hex.empty()) request.headers.set("If-Range", part->tag());
-      }
-      Attempt attempt(source, part.get(), tick);
-      GetHandler handler{[&](const net::ClientHead& head) { return attempt.on_head(head); },
-                         [&](std::string_view bytes) { return attempt.on_body(bytes); }};
-      const auto end = get(*client_, request, handler, options_.cancel);
-      done.received += attempt.received();
-      // Bytes that only replace others (a server without ranges) are no progress, or this might never end.
-      if (part->have() > best) {
-        best = part->have();
-        fruitless = 0;
-      }
-      const int status = end ? end->status : 0;
-      const bool arrived = status == 200 || status == 206;
-      const bool whole = status == 416 && part->have() > 0 && unsatisfied_total(end->headers) == part->have();
-      if (status == 416 && part->have() > 0 && !whole) {  // the server's file ends before ours does
-        if (again) {
-          return base::fail(Code::kCorrupt, fmt::format("{}: {}: expected bytes from {} on, found a file without them",
-                                                        source.name, shown_url(source.url), part->have()));
-        }
-        again = true;
-        TRY_STATUS(part->restart());
-        continue;
-      }
-      const bool cut = arrived && attempt.total() != 0 && part->have() < attempt.total();
-      if ((!arrived && !whole) || cut) {
-        std::string why = cut   ? fmt::format("{}: expected {} bytes, found an end after {}", source.name,
-                                              attempt.total(), part->have())
-                          : end ? fmt::format("{}: {}: expected 200 or 206, found {} ({})", source.name,
-                                              shown_url(end->url), status, net::reason_phrase(status))
-                                : fmt::format("{}: {}", source.name, end.error().message);
-        const Code code = cut ? Code::kUpstream : end ? code_of(status) : end.error().code;
-        const bool retry = end ? cut || worth_retrying(status) : worth_retrying(code);
-        if (!retry) return base::fail(code, std::move(why));
-        if (++fruitless >= options_.tries) {
-          return base::fail(code, fmt::format("{} ({} attempts in a row; what has arrived is kept)", why, fruitless));
-        }
-        TRY_STATUS(wait(fruitless, end ? end->headers : net::HttpHeaders(), why));
-        continue;
-      }
-      if (checksum.hex.empty() && checksum.kind == ChecksumKind::kSha256) checksum.hex = end->linked_sha256;
+      TRY(const bool whole, attempt(job));
+      if (!whole) continue;
     }
-    done.bytes = part->have();
-    done.hash = part->finish_digest();
-    if (checksum.hex.empty() || done.hash == checksum.hex) break;
+    const std::string found = part->finish_digest();
+    if (job.checksum.hex.empty() || found == job.checksum.hex) {
+      TRY_STATUS(part->commit());
+      return Download{part->have(), job.received, found};
+    }
     const std::string what =
-        fmt::format("{}: expected the {} {}, found {} ({} bytes from {})", source.name, checksum_name(checksum.kind),
-                    checksum.hex, done.hash, done.bytes, shown_url(source.url));
-    if (again) {
+        fmt::format("{}: expected the {} {}, found {} ({} bytes from {})", source.name,
+                    checksum_name(job.checksum.kind), job.checksum.hex, found, part->have(), shown_url(source.url));
+    if (job.again) {
       part->remove();
       return base::fail(Code::kCorrupt, what + "; removed");
     }
-    again = true;
     if (options_.on_note) options_.on_note(what + "; fetching it anew");
-    TRY_STATUS(part->restart());
+    TRY_STATUS(job.start_over());
   }
-  TRY_STATUS(part->commit());
-  return done;
+}
+
+base::Result<bool> Downloader::attempt(Job& job) {
+  const Source& source = job.source;
+  PartialFile& part = *job.part;
+  GetRequest request;
+  request.url = source.url;
+  request.authorization = source.authorization;
+  request.stall_ms = options_.stall_ms;
+  request.ca_file = options_.ca_file;
+  // Without a checksum or a validator nobody could tell that the rest belongs to what is there.
+  if (part.have() > 0 && job.checksum.hex.empty() && part.tag().empty()) TRY_STATUS(part.restart());
+  if (part.have() > 0) {
+    request.headers.set("Range", fmt::format("bytes={}-", part.have()));
+    if (job.checksum.hex.empty()) request.headers.set("If-Range", part.tag());
+  }
+  Attempt attempt(source, job.part, job.tick);
+  const GetHandler handler{[&](const net::ClientHead& head) { return attempt.on_head(head); },
+                           [&](std::string_view bytes) { return attempt.on_body(bytes); }};
+  const auto end = get(*client_, request, handler, options_.cancel);
+  job.received += attempt.received();
+  // Bytes that only replace others (a server without ranges) are no progress, or this might never end.
+  if (part.have() > job.best) {
+    job.best = part.have();
+    job.fruitless = 0;
+  }
+  const int status = end ? end->status : 0;
+  if (status == 416 && part.have() > 0) {
+    if (unsatisfied_total(end->headers) == part.have()) return true;
+    // The server's file ends before ours does.
+    if (!job.again) {
+      TRY_STATUS(job.start_over());
+      return false;
+    }
+    return base::fail(Code::kCorrupt, fmt::format("{}: {}: expected bytes from {} on, found a file without them",
+                                                  source.name, shown_url(source.url), part.have()));
+  }
+  const bool arrived = status == 200 || status == 206;
+  const bool cut = arrived && attempt.total() != 0 && part.have() < attempt.total();
+  if (arrived && !cut) {
+    if (job.checksum.hex.empty() && job.checksum.kind == ChecksumKind::kSha256) job.checksum.hex = end->linked_sha256;
+    return true;
+  }
+  std::string why;
+  Code code = Code::kUpstream;
+  if (cut) {
+    why = fmt::format("{}: expected {} bytes, found an end after {}", source.name, attempt.total(), part.have());
+  } else if (end) {
+    code = code_of(status);
+    why = fmt::format("{}: {}: expected 200 or 206, found {} ({})", source.name, shown_url(end->url), status,
+                      net::reason_phrase(status));
+  } else {
+    code = end.error().code;
+    why = fmt::format("{}: {}", source.name, end.error().message);
+  }
+  if (!cut && !(end ? worth_retrying(status) : worth_retrying(code))) return base::fail(code, std::move(why));
+  if (++job.fruitless >= options_.tries) {
+    return base::fail(code, fmt::format("{} ({} attempts in a row; what has arrived is kept)", why, job.fruitless));
+  }
+  TRY_STATUS(wait(job.fruitless, end ? end->headers : net::HttpHeaders(), why));
+  return false;
 }
 
 base::Result<Downloader::Page> Downloader::page(const std::string& url, const std::string& authorization,

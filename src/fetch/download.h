@@ -63,7 +63,10 @@ class Downloader {
   [[nodiscard]] const DownloadOptions& options() const noexcept { return options_; }
 
  private:
+  struct Job;
   Downloader(DownloadOptions options, std::unique_ptr<net::HttpClient> client);
+  // One request for what is missing. true: all has arrived; false: ask again.
+  base::Result<bool> attempt(Job& job);
   // Sleeps before attempt `attempt` (from 1); kCancelled when it is cancelled meanwhile.
   base::Status wait(int attempt, const net::HttpHeaders& headers, const std::string& why);
 

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
+#include "app/model_path.h"
 #include "fetch/mirror.h"
 #include "fetch/scratch.h"
 
@@ -108,6 +109,28 @@ TEST_F(PullProgramTest, TeachesAndRefuses) {
   EXPECT_EQ(run({"smollm2-135m-instruct-q4_2"}), 1);
   EXPECT_THAT(err(), HasSubstr("did you mean smollm2-135m-instruct-q4_1?"));
   EXPECT_EQ(run({"--stall", "0", "x"}), 2);
+}
+
+TEST(ModelPathTest, AMissingKnownModelSaysHowToGetIt) {
+  const fetch::Scratch scratch;
+  const char* set = std::getenv("CONCERTO_MODELS");
+  const std::string before = set == nullptr ? "" : set;
+  ::setenv("CONCERTO_MODELS", scratch.path().c_str(), 1);
+  std::filesystem::create_directories(scratch / "a-folder");
+  fetch::write_all(scratch / "a-folder/config.json", "{}");
+  const auto missing = find_model("smollm2-135m-instruct-q4_1");
+  const std::string known = how_to_get(scratch / "smollm2-135m-instruct-q4_1.gguf");
+  const std::string elsewhere = how_to_get("/elsewhere/smollm2-135m-instruct-q4_1.gguf");
+  const auto names = known_models();
+  const auto folder = find_model("a-folder");
+  ::unsetenv("CONCERTO_MODELS");
+  if (!before.empty()) ::setenv("CONCERTO_MODELS", before.c_str(), 1);
+  ASSERT_FALSE(missing);
+  EXPECT_THAT(missing.error().message, HasSubstr("`concerto pull smollm2-135m-instruct-q4_1` fetches it"));
+  EXPECT_EQ(known, "`concerto pull smollm2-135m-instruct-q4_1` fetches it");
+  EXPECT_EQ(elsewhere, "put the model there");
+  EXPECT_EQ(names, std::vector<std::string>{"a-folder"});
+  EXPECT_TRUE(folder);
 }
 
 }  // namespace

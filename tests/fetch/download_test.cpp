@@ -267,6 +267,30 @@ TEST_F(DownloadTest, WithoutAHashTheTagGuardsTheRest) {
   EXPECT_EQ(got->hash, hash_of(body));
 }
 
+TEST_F(DownloadTest, ARangeOfAnotherFileIsNotTaken) {
+  std::atomic<int> asked{0};
+  serve([&](const MirrorRequest&) {  // ranges without If-Range
+    if (++asked == 1) return MirrorResponse{.fields = {{"ETag", "\"one\""}}, .body = body, .cut_after = 1'000'000};
+    if (asked == 2) body = some_bytes(1'900'000, 7);
+    return MirrorResponse{.fields = {{"ETag", "\"two\""}}, .body = body};
+  });
+  const auto got = fetch(false, false);
+  ASSERT_TRUE(got) << got.error().message;
+  expect_whole();
+  EXPECT_THAT(notes, HasSubstr("has changed meanwhile"));
+}
+
+// Killed between the last byte and the rename.
+TEST_F(DownloadTest, AWholeFileIsNotFetchedAgain) {
+  serve([&](const MirrorRequest&) { return MirrorResponse{.fields = {{"ETag", "\"one\""}}, .body = body}; });
+  write_all(path + ".incomplete", body);
+  write_all(path + ".incomplete.from", "url " + mirror->url("/x.gguf") + "\n\"one\"");
+  auto got = fetch(false, false);
+  ASSERT_TRUE(got) << got.error().message;
+  expect_whole();
+  EXPECT_EQ(got->received, 0U);
+}
+
 TEST_F(DownloadTest, ALoginPageIsNoModel) {
   serve([&](const MirrorRequest&) { return MirrorResponse{.body = "<html>please log in</html>"}; });
   const auto got = fetch(false, false);

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "app/config.h"
+#include "app/model_path.h"
 #include "app/paths.h"
 #include "app/terminal.h"
 #include "app/verb.h"
@@ -109,7 +110,7 @@ void tier(const TierConfig& one, Report* report) {
       report->good(fmt::format("{}: {} at {}", head, one.model, one.base_url));
     }
   } else if (std::error_code error; !std::filesystem::exists(one.model, error)) {
-    report->bad(fmt::format("{}: {}: no such file or folder", head, one.model));
+    report->bad(fmt::format("{}: {}: no such file or folder; {}", head, one.model, how_to_get(one.model)));
   } else {
     report->good(fmt::format("{}: {}", head, one.model));
   }

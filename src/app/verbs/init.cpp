@@ -46,7 +46,7 @@ Verb init_verb() {
                 .text("-o,--output", &arguments->output, "FILE", "where (default: concerto.toml in the config folder)")
                 .footer(
                     "Files that are there already are left as they are. Models are looked for in $CONCERTO_MODELS,\n"
-                    "or ~/.cache/concerto/models.");
+                    "or ~/.cache/concerto/models; `concerto pull` brings them there.");
           },
           [arguments] { return run(*arguments); }};
 }
