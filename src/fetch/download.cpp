@@ -42,6 +42,13 @@ std::optional<ContentRange> content_range(std::string_view text) {
   return ContentRange{*first, total.value_or(0)};
 }
 
+// An address may hold a secret, which belongs in no file.
+std::string sha256_of(std::string_view text) {
+  Digest digest;
+  digest.update(text);
+  return digest.finish();
+}
+
 // The N of a 416's "bytes */N".
 uint64_t unsatisfied_total(const net::HttpHeaders& headers) {
   const std::string* field = headers.find("Content-Range");
@@ -188,8 +195,8 @@ struct Downloader::Job {
 
 base::Result<Download> Downloader::file(const Source& source, const std::string& path, const Tick& tick) {
   const Checksum& said = source.checksum;
-  const std::string identity =
-      said.hex.empty() ? fmt::format("url {}", source.url) : fmt::format("{} {}", checksum_name(said.kind), said.hex);
+  const std::string identity = said.hex.empty() ? fmt::format("url {}", sha256_of(source.url))
+                                                : fmt::format("{} {}", checksum_name(said.kind), said.hex);
   TRY(const auto part, PartialFile::open(path, identity, said.kind, source.size));
   Job job{source, tick, part.get(), said, part->have()};
   for (;;) {

@@ -13,8 +13,8 @@ namespace concerto::fetch {
 
 class PartialFile {
  public:
-  // What has arrived is kept when its note names `identity` (a checksum, or an address), else it is emptied. Kept bytes
-  // are hashed here.
+  // What has arrived is kept when its note names `identity` (a checksum, or an address's), else it is emptied. Kept
+  // bytes are hashed here.
   static base::Result<std::unique_ptr<PartialFile>> open(const std::string& path, const std::string& identity,
                                                          ChecksumKind kind, uint64_t size);
   ~PartialFile();
