@@ -32,6 +32,7 @@ Verb cases_verb();
 Verb init_verb();
 Verb doctor_verb();
 Verb bench_verb();
+Verb pack_verb();
 Verb ppl_verb();
 Verb tokenize_verb();
 Verb version_verb();

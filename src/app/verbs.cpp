@@ -4,7 +4,7 @@
 namespace concerto::app {
 
 std::vector<Verb> all_verbs() {
-  return {serve_verb(),  run_verb(),   pull_verb(), cases_verb(),    init_verb(),
+  return {serve_verb(),  run_verb(),   pull_verb(), pack_verb(),     cases_verb(),  init_verb(),
           doctor_verb(), bench_verb(), ppl_verb(),  tokenize_verb(), version_verb()};
 }
 

@@ -33,6 +33,7 @@ struct EngineOptions {
   Speculation speculation = Speculation::kAuto;
   std::string isa;       // force a kernel table, empty: best
   std::string quantize;  // quantise float weights at load: "q8_0", "q4_k"; empty: as in the file
+  bool sidecar = true;   // use packed weights in a file beside the model (concerto pack) when they are there
   std::function<void(double)> progress;
 };
 

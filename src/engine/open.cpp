@@ -64,6 +64,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
   model::LoadOptions load;
   load.table = parts.table;
   load.progress = options.progress;
+  load.sidecar = options.sidecar ? model::SidecarUse::kRead : model::SidecarUse::kIgnore;
   if (!options.quantize.empty()) {
     TRY(load.quantize_to, quantize_type(options.quantize));
   }

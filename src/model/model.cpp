@@ -90,7 +90,10 @@ Result<Source> open_folder(const std::string& path) {
 Result<std::unique_ptr<Model>> Model::load(const std::string& path, base::ThreadPool& pool,
                                            const LoadOptions& options) {
   const auto& table = options.table != nullptr ? *options.table : kernels::best_table();
-  const WeightOptions weight_options{.quantize_to = options.quantize_to, .progress = options.progress};
+  const WeightOptions weight_options{.quantize_to = options.quantize_to,
+                                     .progress = options.progress,
+                                     .sidecar = options.sidecar,
+                                     .sidecar_path = sidecar_path(path, options.quantize_to)};
   std::error_code ignored;
   TRY(auto source, std::filesystem::is_directory(path, ignored) ? open_folder(path) : open_gguf(path));
   TRY(auto weights, Weights::load(std::move(source.file), source.config, *source.names, pool, weight_options));

@@ -14,6 +14,7 @@
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
 #include "model/config.h"
+#include "model/sidecar.h"
 
 namespace concerto::model {
 
@@ -21,6 +22,7 @@ struct LoadOptions {
   const kernels::KernelTable* table = nullptr;    // nullptr: kernels::best_table()
   std::optional<base::TensorType> quantize_to;    // float matrices (not norms) are quantised while loading
   std::function<void(double fraction)> progress;  // may be empty; called from the loading thread
+  SidecarUse sidecar = SidecarUse::kRead;
 };
 
 // One token to compute. Tokens of one sequence are adjacent in the batch, positions ascending by one.

@@ -1,4 +1,5 @@
-// Weights::load: find and check every tensor first, then allocate once, then pack matrix by matrix on all threads.
+// Weights::load: find and check every tensor first; then map what was packed before, or allocate once and pack matrix
+// by matrix on all threads.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "model/digest.h"
+#include "model/sidecar.h"
 #include "model/weights.h"
 #include "quant/registry.h"
 
@@ -59,12 +61,18 @@ class WeightLoader {
   Result<std::unique_ptr<Weights>> load() {
     TRY_STATUS(check_target());
     TRY_STATUS(plan());
-    TRY_STATUS(allocate());
     place_vectors();
-    pack_matrices();
+    digest_matrices();
     weights_->hash_ = digest_.finish();
+    lay_out();
+    if (!map_packed()) {
+      TRY(weights_->arena_, Arena::allocate(packed_bytes_, file_->path()));
+      place_matrices(weights_->arena_.data());
+      pack_matrices();
+      if (options_.sidecar == SidecarUse::kWrite)
+        TRY_STATUS(write_sidecar(options_.sidecar_path, key(), {weights_->arena_.data(), packed_bytes_}));
+    }
     if (embedding_ != nullptr) {
-      file_->release(embedding_->bytes);  // what the digest touched
       weights_->embedding_ = embedding_;
       weights_->file_ = std::move(file_);
     }
@@ -75,7 +83,8 @@ class WeightLoader {
   struct Matrix {
     std::string role;
     const TensorInfo* source;
-    PackedMatrix* packed;  // type, rows and cols set by plan(), data and bytes by allocate()
+    PackedMatrix* packed;  // type, rows and cols set by plan(), bytes by lay_out(), data by place_matrices()
+    size_t offset = 0;
   };
   struct Vector {
     std::string role;
@@ -187,19 +196,44 @@ class WeightLoader {
     return {};
   }
 
-  Status allocate() {
-    size_t total = 0;
-    std::vector<size_t> offsets;
+  void digest_matrices() {
+    for (const auto& matrix : matrices_) {
+      digest_.add(matrix.role, *matrix.source, matrix.packed->type);
+      file_->release(matrix.source->bytes);
+    }
+    if (embedding_ != nullptr) file_->release(embedding_->bytes);
+  }
+
+  void lay_out() {
     for (auto& matrix : matrices_) {
       auto& packed = *matrix.packed;
       packed.bytes = kernels::packed_bytes(packed.type, packed.rows, packed.cols);
-      offsets.push_back(total);
-      total += (packed.bytes + kAlignment - 1) / kAlignment * kAlignment;
+      matrix.offset = packed_bytes_;
+      packed_bytes_ += (packed.bytes + kAlignment - 1) / kAlignment * kAlignment;
     }
-    TRY(weights_->arena_, Arena::allocate(total, file_->path()));
-    for (size_t i = 0; i < matrices_.size(); ++i) matrices_[i].packed->data = weights_->arena_.data() + offsets[i];
-    weights_->bytes_ = total;
-    return {};
+    weights_->bytes_ += packed_bytes_;
+  }
+
+  void place_matrices(const std::byte* arena) {
+    for (const auto& matrix : matrices_) matrix.packed->data = arena + matrix.offset;
+  }
+
+  [[nodiscard]] SidecarKey key() const { return {weights_->hash_, layout_fingerprint(), packed_bytes_}; }
+
+  // False: there is none, or none that fits, which is told; the weights are then packed from the model's own file.
+  bool map_packed() {
+    if (options_.sidecar != SidecarUse::kRead) return false;
+    auto mapped = map_sidecar(options_.sidecar_path, key());
+    if (!mapped) {
+      if (mapped.error().code != Code::kNotFound)
+        base::log(base::LogLevel::kWarn, "{}; packing the weights anew (`concerto pack` makes a new file)",
+                  mapped.error().message);
+      return false;
+    }
+    weights_->sidecar_ = std::move(*mapped);
+    place_matrices(sidecar_arena(*weights_->sidecar_).data());
+    if (options_.progress) options_.progress(1);
+    return true;
   }
 
   void place_vectors() {
@@ -221,7 +255,6 @@ class WeightLoader {
     size_t done = 0;
     for (auto& matrix : matrices_) {
       pack(matrix);
-      digest_.add(matrix.role, *matrix.source, matrix.packed->type);
       file_->release(matrix.source->bytes);
       done += matrix.packed->bytes;
       if (options_.progress) options_.progress(static_cast<double>(done) / static_cast<double>(weights_->bytes_));
@@ -286,6 +319,7 @@ class WeightLoader {
   WeightDigest digest_;
   std::vector<Matrix> matrices_;
   std::vector<Vector> vectors_;
+  size_t packed_bytes_ = 0;
   std::map<std::pair<TensorType, TensorType>, int> fallbacks_;
   const TensorInfo* embedding_ = nullptr;
 };

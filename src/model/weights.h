@@ -12,11 +12,13 @@
 
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "formats/mapped_file.h"
 #include "formats/tensor_file.h"
 #include "kernels/kernels.h"
 #include "model/arch/architecture.h"
 #include "model/arena.h"
 #include "model/config.h"
+#include "model/sidecar.h"
 
 namespace concerto::model {
 
@@ -35,6 +37,8 @@ struct LayerWeights {
 struct WeightOptions {
   std::optional<base::TensorType> quantize_to;    // for matrices that the file holds as floats
   std::function<void(double fraction)> progress;  // may be empty; called from the loading thread
+  SidecarUse sidecar = SidecarUse::kIgnore;
+  std::string sidecar_path;
 };
 
 class Weights {
@@ -55,8 +59,9 @@ class Weights {
   friend class WeightLoader;
   Weights() = default;
 
-  Arena arena_;
-  std::vector<float> floats_;  // norms and biases
+  Arena arena_;                                   // the packed matrices, or
+  std::unique_ptr<formats::MappedFile> sidecar_;  // where they are mapped from
+  std::vector<float> floats_;                     // norms and biases
   std::vector<LayerWeights> layers_;
   kernels::PackedMatrix head_;
   const float* final_norm_ = nullptr;

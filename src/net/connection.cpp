@@ -369,7 +369,7 @@ Connection::Async<bool> Connection::respond(Incoming* in) {
       response.headers.set("Allow", in->match.allow);
       writer->send(std::move(response));
     } else if (in->refusal) {
-      writer->send(std::move(*in->refusal));
+      writer->send(*in->refusal);
     } else {
       in->request.params = std::move(in->match.params);
       const Route* route = in->match.route;

@@ -1,5 +1,5 @@
-// Reads one 32-column sub-block of a row out of the file's blocks (ggml's published block layouts) as eight words: byte
-// j of words[g] = the unsigned quant of column 4g + j. Internal to kernels/pack and its tests.
+// Reads one 32-column sub-block of a row out of the file's blocks (ggml's published block layouts), mostly as eight
+// words: byte j of words[g] = the unsigned quant of column 4g + j. Internal to kernels/pack.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,13 @@ inline uint16_t load_u16(const std::byte* p) noexcept {
 }
 inline uint8_t load_u8(const std::byte* p) noexcept { return static_cast<uint8_t>(*p); }
 
+inline uint64_t load_u64(const std::byte* p) noexcept {
+  uint64_t v = 0;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+inline constexpr uint64_t kNibbles64 = 0x0F0F0F0F0F0F0F0FU;
 inline constexpr uint32_t kNibbles = 0x0F0F0F0FU;
 inline constexpr uint32_t kLowBits = 0x01010101U;
 inline constexpr uint32_t kLowPairs = 0x03030303U;
@@ -43,15 +50,7 @@ inline void add_bits32(uint32_t bits, uint32_t* words) noexcept {
 
 // Q4_K, Q5_K: d, dmin f16 | scales[12] | Q5_K: high bits[32] | nibbles[128]. Sub-blocks 2i and 2i+1 are the low and
 // high nibbles of bytes 32i..32i+31; bit s of high byte c is bit 4 of column c of sub-block s.
-inline void words_of_super(const std::byte* nibbles, const std::byte* high, int s, uint32_t* words) noexcept {
-  const std::byte* q = nibbles + (s / 2) * 32;
-  const int shift = (s & 1) * 4;
-  for (int g = 0; g < 8; ++g) {
-    words[g] = (load_u32(q + g * 4) >> shift) & kNibbles;
-    if (high != nullptr) words[g] |= ((load_u32(high + g * 4) >> s) & kLowBits) << 4;
-  }
-}
-
+//
 // The 6-bit scale and minimum of sub-block s of Q4_K, Q5_K out of their 12 bytes.
 inline void super_scale(const std::byte* b, int s, uint8_t* scale, uint8_t* min) noexcept {
   if (s < 4) {
@@ -68,14 +67,5 @@ inline void super_scale(const std::byte* b, int s, uint8_t* scale, uint8_t* min)
 inline constexpr size_t kQ6High = 128;
 inline constexpr size_t kQ6Scales = 192;
 inline constexpr size_t kQ6D = 208;
-inline void words_of_q6(const std::byte* block, int s, uint32_t* words) noexcept {
-  const int k = s & 3;
-  const std::byte* low = block + (s / 4) * 64 + (k & 1) * 32;
-  const std::byte* high = block + kQ6High + (s / 4) * 32;
-  for (int g = 0; g < 8; ++g) {
-    words[g] = ((load_u32(low + g * 4) >> ((k / 2) * 4)) & kNibbles) |
-               (((load_u32(high + g * 4) >> (k * 2)) & kLowPairs) << 4);
-  }
-}
 
 }  // namespace concerto::kernels::pack_detail

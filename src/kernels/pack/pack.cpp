@@ -24,14 +24,21 @@ void put_nibbles(const uint32_t* words, int r, uint8_t* vectors) {
     store_u32(vectors + i * 64 + r * 4, (words[2 * i] & kNibbles) | ((words[2 * i + 1] & kNibbles) << 4));
   }
 }
+// Where 32 file bytes hold a sub-block in their low nibbles (shift 0) or high ones (shift 4): two words at a time.
+void put_nibbles_of(const std::byte* bytes, int shift, int r, uint8_t* vectors) {
+  for (int i = 0; i < 4; ++i) {
+    const uint64_t two = (load_u64(bytes + i * 8) >> shift) & kNibbles64;
+    store_u32(vectors + i * 64 + r * 4, static_cast<uint32_t>(two | (two >> 28)));
+  }
+}
 void put_plane1(const uint32_t* words, int r, uint8_t* plane) {
   uint32_t v = 0;
   for (int g = 0; g < 8; ++g) v |= ((words[g] >> 4) & kLowBits) << g;
   store_u32(plane + r * 4, v);
 }
-void put_plane2(const uint32_t* words, int r, uint8_t* plane) {
+void put_plane2(const std::byte* high, int shift, int r, uint8_t* plane) {
   uint32_t v = 0;
-  for (int g = 0; g < 4; ++g) v |= ((words[g] >> 4) & kLowPairs) << (2 * g);
+  for (int g = 0; g < 4; ++g) v |= ((load_u32(high + g * 4) >> shift) & kLowPairs) << (2 * g);
   store_u32(plane + r * 4, v);
 }
 
@@ -102,10 +109,12 @@ void pack_super(const std::byte* src, int r, std::byte* out) {
   const std::byte* nibbles = src + (kPlane ? 48 : 16);
   for (int s = 0; s < 8; ++s) {
     super_scale(src + 4, s, &p->scales[s / 2][r][s & 1], &p->mins[s / 2][r][s & 1]);
-    uint32_t w[8];
-    words_of_super(nibbles, high, s, w);
-    put_nibbles(w, r, p->nibbles[s][0]);
-    if constexpr (kPlane) put_plane1(w, r, p->plane[s]);
+    put_nibbles_of(nibbles + (s / 2) * 32, (s & 1) * 4, r, p->nibbles[s][0]);
+    if constexpr (kPlane) {
+      uint32_t v = 0;
+      for (int g = 0; g < 8; ++g) v |= ((load_u32(high + g * 4) >> s) & kLowBits) << g;
+      store_u32(p->plane[s] + r * 4, v);
+    }
   }
 }
 
@@ -114,11 +123,11 @@ void pack_q6(const std::byte* src, int r, std::byte* out) {
   p->d[r] = half_to_float(load_u16(src + kQ6D));
   for (int s = 0; s < 16; ++s) p->scales[s / 2][r][s & 1] = static_cast<int8_t>(src[kQ6Scales + s]);
   for (int s = 0; s < 8; ++s) {
-    uint32_t w[8];
-    words_of_q6(src, s, w);
-    put_nibbles(w, r, p->nibbles[s][0]);
-    put_plane2(w, r, p->plane[2 * s]);
-    put_plane2(w + 4, r, p->plane[2 * s + 1]);
+    const int k = s & 3;
+    put_nibbles_of(src + (s / 4) * 64 + (k & 1) * 32, (k / 2) * 4, r, p->nibbles[s][0]);
+    const std::byte* high = src + kQ6High + (s / 4) * 32;
+    put_plane2(high, 2 * k, r, p->plane[2 * s]);
+    put_plane2(high + 16, 2 * k, r, p->plane[2 * s + 1]);
   }
 }
 
