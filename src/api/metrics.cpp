@@ -141,6 +141,10 @@ std::string Metrics::render(const Service& service, int connections) const {
              [](const Stats& s) { return s.prompt_tokens; });
   per_engine("concerto_engine_completion_tokens_total", "Tokens generated.", "counter",
              [](const Stats& s) { return s.completion_tokens; });
+  per_engine("concerto_engine_drafted_tokens_total", "Guesses of the next tokens computed.", "counter",
+             [](const Stats& s) { return s.drafted_tokens; });
+  per_engine("concerto_engine_accepted_tokens_total", "Guesses that were right.", "counter",
+             [](const Stats& s) { return s.accepted_tokens; });
   per_engine("concerto_engine_weight_bytes", "Bytes of the weights.", "gauge",
              [](const Stats& s) { return s.weight_bytes; });
   return out;

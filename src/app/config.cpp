@@ -99,7 +99,9 @@ base::Result<Config> load_config(const Overrides& flags) {
   if (overrides.port) config.server.port = *overrides.port;
   if (overrides.threshold) config.cascade.threshold = *overrides.threshold;
   for (TierConfig& tier : config.tiers) {
-    if (overrides.threads && tier.kind == TierKind::kLocal) tier.threads = *overrides.threads;
+    if (tier.kind != TierKind::kLocal) continue;
+    if (overrides.threads) tier.threads = *overrides.threads;
+    if (overrides.speculation) tier.speculation = *overrides.speculation;
   }
   return config;
 }

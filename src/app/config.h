@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/speculation_mode.h"
 
 namespace concerto::app {
 
@@ -42,6 +43,7 @@ struct TierConfig {
   std::string quantize;
   int max_running = 16;
   int max_waiting = 512;
+  engine::Speculation speculation = engine::Speculation::kAuto;
   // upstream
   std::string base_url;  // "https://host/v1"
   std::string api_key_file;
@@ -66,11 +68,12 @@ struct Config {
 
 // What flags and environment say over the file. Empty: nothing.
 struct Overrides {
-  std::optional<std::string> config;  // --config, CONCERTO_CONFIG
-  std::optional<std::string> bind;    // --bind, CONCERTO_BIND
-  std::optional<int> port;            // --port, CONCERTO_PORT
-  std::optional<double> threshold;    // --threshold, CONCERTO_THRESHOLD
-  std::optional<int> threads;         // --threads, CONCERTO_THREADS: of each local tier
+  std::optional<std::string> config;               // --config, CONCERTO_CONFIG
+  std::optional<std::string> bind;                 // --bind, CONCERTO_BIND
+  std::optional<int> port;                         // --port, CONCERTO_PORT
+  std::optional<double> threshold;                 // --threshold, CONCERTO_THRESHOLD
+  std::optional<int> threads;                      // --threads, CONCERTO_THREADS: of each local tier
+  std::optional<engine::Speculation> speculation;  // --speculation: of each local tier
 };
 
 // Fills what `flags` leaves open from CONCERTO_*. kInvalidArgument names the variable.

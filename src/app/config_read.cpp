@@ -202,6 +202,12 @@ void read_local(Reader* reader, const std::string& folder, TierConfig* out) {
   if (reader->text("quantize", &out->quantize) && out->quantize != "q8_0" && out->quantize != "q4_k") {
     reader->expected("quantize", *reader->find("quantize"), "\"q8_0\" or \"q4_k\"");
   }
+  std::string speculation;
+  if (reader->text("speculation", &speculation)) {
+    const auto mode = engine::speculation_named(speculation);
+    if (!mode) reader->expected("speculation", *reader->find("speculation"), "\"off\", \"lookup\" or \"auto\"");
+    out->speculation = mode.value_or(out->speculation);
+  }
   reader->integer("max_running", &out->max_running, 1, 256);
   reader->integer("max_waiting", &out->max_waiting, 0, 100'000);
 }

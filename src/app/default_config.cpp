@@ -41,6 +41,7 @@ model = "{}"   # a .gguf file or a Hugging Face folder
 # threads = 0                    # 0: all cores
 # context = 0                    # tokens that a conversation may hold; 0: the smaller of trained and 8192
 # kv_mb = 0                      # memory for running conversations; 0: by the machine's memory
+# speculation = "auto"           # guess from earlier text: faster where answers repeat it, never different; or "off"
 
 )";
 

@@ -74,6 +74,7 @@ struct End {
   FinishReason reason = FinishReason::kStop;
   Usage usage;
   double queue_ms = 0, prompt_ms = 0, generate_ms = 0;
+  int drafted_tokens = 0, accepted_tokens = 0;  // guesses computed, and the right ones of them (engine/speculator.h)
 };
 
 // A tier of people took the request up as a case: the first event of such a tier, before its Delta.

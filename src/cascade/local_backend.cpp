@@ -65,6 +65,8 @@ class Answer {
     out.queue_ms = event.timings.queue_ms;
     out.prompt_ms = event.timings.prompt_ms;
     out.generate_ms = event.timings.generate_ms;
+    out.drafted_tokens = event.drafted_tokens;
+    out.accepted_tokens = event.accepted_tokens;
     end(out);
   }
 

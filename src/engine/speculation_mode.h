@@ -12,8 +12,6 @@ enum class Speculation {
   kAuto,    // the same, and the draft model where there is one
 };
 
-inline constexpr std::string_view kSpeculationNames = "off, lookup or auto";
-
 // "off", "lookup", "auto"; nullopt for anything else.
 inline std::optional<Speculation> speculation_named(std::string_view name) noexcept {
   if (name == "off") return Speculation::kOff;

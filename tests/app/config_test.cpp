@@ -87,6 +87,7 @@ context = 4096
 kv_mb = 300
 quantize = "q8_0"
 max_running = 4
+speculation = "lookup"
 max_waiting = 9
 timeout_ms = 1000
 first_event_ms = 500
@@ -129,6 +130,7 @@ path = "~/cases.db"
   EXPECT_EQ(small.kv_mb, 300);
   EXPECT_EQ(small.quantize, "q8_0");
   EXPECT_EQ(small.max_running, 4);
+  EXPECT_EQ(small.speculation, engine::Speculation::kLookup);
   EXPECT_EQ(small.max_waiting, 9);
   EXPECT_EQ(small.timeout_ms, 1000);
   EXPECT_EQ(small.first_event_ms, 500);

@@ -93,7 +93,9 @@ Json timings_json(const cascade::End& end) {
           {"prompt_per_second", rate(computed, end.prompt_ms)},
           {"predicted_n", end.usage.completion_tokens},
           {"predicted_ms", rounded(end.generate_ms)},
-          {"predicted_per_second", rate(end.usage.completion_tokens, end.generate_ms)}};
+          {"predicted_per_second", rate(end.usage.completion_tokens, end.generate_ms)},
+          {"draft_n", end.drafted_tokens},
+          {"draft_n_accepted", end.accepted_tokens}};
 }
 
 Json optional_json(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }

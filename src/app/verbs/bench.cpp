@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 
+#include "app/lookup_bench.h"
 #include "app/model_path.h"
 #include "app/peers.h"
 #include "app/terminal.h"
@@ -38,12 +39,14 @@ struct Arguments {
   std::string isa;
   bool json = false;
   bool ceilings = false;
+  bool lookup = false;
   PeersArguments peers;
 };
 
 // Warming up touches the weights and the threads; it needs no long prompt.
 constexpr int kWarmPrompt = 512;
 constexpr int kWarmTokens = 8;
+constexpr int kLookupContext = 2048;
 
 struct Series {
   std::vector<double> values;
@@ -160,12 +163,15 @@ int run(const Arguments& a) {
   options.model_path = *path;
   options.threads = a.threads.value_or(0);
   options.isa = a.isa;
-  options.context = std::max(a.prompt + 1, a.depth + a.generate);
+  options.context = a.lookup ? kLookupContext : std::max(a.prompt + 1, a.depth + a.generate);
   options.max_running = a.streams;
+  // Random prompts make models repeat themselves, which guesses would turn into speed that no real text has.
+  options.speculation = a.lookup ? engine::Speculation::kAuto : engine::Speculation::kOff;
   options.prefix_cache = false;  // each run computes what it asks for
   const auto opened = engine::Engine::open(options);
   if (!opened) return fail_with(opened.error());
   engine::Engine& engine = **opened;
+  if (a.lookup) return bench_lookup(engine, {.pairs = a.repeat, .json = a.json});
   const engine::EngineStats stats = engine.stats();
 
   Series prefill;
@@ -230,6 +236,8 @@ Verb bench_verb() {
                 .integer("-t,--threads", &a->threads, 1, 1024, "threads (default: all cores)")
                 .choice("--isa", &a->isa, {"generic", "avx2", "avx512", "neon"}, "force a kernel table")
                 .flag("--json", &a->json, "one line of JSON")
+                .flag("--lookup", &a->lookup,
+                      "instead: answer prompts that repeat text, with and without guessing from it (speculation)")
                 .flag("--ceilings", &a->ceilings, "only probe what the machine can do: int8 products, memory reads")
                 .text("--vs-peers", &a->peers.folder, "DIR",
                       "compare with DIR/llama.cpp and DIR/ik_llama.cpp, built in build/bin; takes several models")

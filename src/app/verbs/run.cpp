@@ -22,6 +22,7 @@ struct Arguments {
   std::optional<double> temperature, top_p, min_p;
   std::optional<int> top_k, seed, max_tokens, threads, context;
   std::string isa;
+  std::string speculation = "auto";
   bool verbose = false;
   bool hide_thinking = false;
 };
@@ -115,12 +116,14 @@ class Terminal {
 
   static void report(const cascade::End& end) {
     const auto rate = [](int tokens, double ms) { return ms > 0 ? tokens / ms * 1000 : 0.0; };
-    print_note(
-        fmt::format("prompt {} tokens ({} cached) in {:.0f} ms ({:.1f} tokens/s), answer {} tokens in {:.0f} ms "
-                    "({:.1f} tokens/s)",
-                    end.usage.prompt_tokens, end.usage.cached_tokens, end.prompt_ms,
-                    rate(end.usage.prompt_tokens - end.usage.cached_tokens, end.prompt_ms), end.usage.completion_tokens,
-                    end.generate_ms, rate(end.usage.completion_tokens, end.generate_ms)));
+    print_note(fmt::format(
+        "prompt {} tokens ({} cached) in {:.0f} ms ({:.1f} tokens/s), answer {} tokens in {:.0f} ms "
+        "({:.1f} tokens/s){}",
+        end.usage.prompt_tokens, end.usage.cached_tokens, end.prompt_ms,
+        rate(end.usage.prompt_tokens - end.usage.cached_tokens, end.prompt_ms), end.usage.completion_tokens,
+        end.generate_ms, rate(end.usage.completion_tokens, end.generate_ms),
+        end.drafted_tokens > 0 ? fmt::format(", {} of {} guesses right", end.accepted_tokens, end.drafted_tokens)
+                               : ""));
   }
 
   void command(const std::string& line) {
@@ -219,6 +222,7 @@ int run(const Arguments& a) {
   options.threads = a.threads.value_or(0);
   options.context = a.context.value_or(0);
   options.isa = a.isa;
+  options.speculation = *engine::speculation_named(a.speculation);
   options.max_running = 1;
   const bool shows = !once && colours_on_stderr();
   if (shows) {
@@ -263,6 +267,8 @@ Verb run_verb() {
                 .integer("-t,--threads", &a->threads, 1, 1024, "threads (default: all cores)")
                 .integer("--context", &a->context, 1, 1 << 20, "tokens the conversation may hold")
                 .choice("--isa", &a->isa, {"generic", "avx2", "avx512", "neon"}, "force a kernel table")
+                .choice("--speculation", &a->speculation, {"off", "lookup", "auto"},
+                        "where guesses of the next tokens come from; changes the speed, never the answer")
                 .flag("--verbose", &a->verbose, "print tokens and times after each answer")
                 .flag("--hide-thinking", &a->hide_thinking, "do not print what the model thinks before it answers")
                 .footer(

@@ -28,6 +28,7 @@ namespace {
 struct Arguments {
   Overrides overrides;
   bool check = false;
+  std::string speculation;
 };
 
 constexpr int kPollMs = 100;
@@ -120,7 +121,9 @@ int fail_with(const base::Error& error) {
 
 int run(const Arguments& arguments) {
   const Signals signals;
-  const auto config = load_config(arguments.overrides);
+  Overrides overrides = arguments.overrides;
+  if (!arguments.speculation.empty()) overrides.speculation = engine::speculation_named(arguments.speculation);
+  const auto config = load_config(overrides);
   if (!config) return fail_with(config.error());
   auto options = api_options(*config);
   if (!options) return fail_with(options.error());
@@ -175,6 +178,8 @@ Verb serve_verb() {
                       "where to listen; another address than a loopback one needs API keys")
                 .integer("-p,--port", &over.port, 0, 65535, "0: any free one")
                 .integer("-t,--threads", &over.threads, 1, 1024, "of each local model (default: all cores)")
+                .choice("--speculation", &arguments->speculation, {"off", "lookup", "auto"},
+                        "of each local model: where guesses of the next tokens come from")
                 .number("--threshold", &over.threshold, 0, 1, "confidence below which a tier passes a request on")
                 .flag("--check-config", &arguments->check, "only check the configuration")
                 .footer(
