@@ -75,6 +75,8 @@ base::Result<Overrides> with_environment(Overrides flags) {
   TRY_STATUS(number_from("CONCERTO_PORT", 0, 65535, &flags.port));
   TRY_STATUS(number_from("CONCERTO_THRESHOLD", 0.0, 1.0, &flags.threshold));
   TRY_STATUS(number_from("CONCERTO_THREADS", 1, 1024, &flags.threads));
+  TRY_STATUS(number_from("CONCERTO_MEMORY_MB", 1, kMaxMemoryMb, &flags.memory_mb));
+  TRY_STATUS(number_from("CONCERTO_ITL_TARGET_MS", kMinItlTargetMs, kMaxItlTargetMs, &flags.itl_target));
   return flags;
 }
 
@@ -98,10 +100,12 @@ base::Result<Config> load_config(const Overrides& flags) {
   if (overrides.bind) config.server.bind = *overrides.bind;
   if (overrides.port) config.server.port = *overrides.port;
   if (overrides.threshold) config.cascade.threshold = *overrides.threshold;
+  if (overrides.memory_mb) config.server.memory_mb = *overrides.memory_mb;
   for (TierConfig& tier : config.tiers) {
     if (tier.kind != TierKind::kLocal) continue;
     if (overrides.threads) tier.threads = *overrides.threads;
     if (overrides.speculation) tier.speculation = *overrides.speculation;
+    if (overrides.itl_target) tier.itl_target_ms = *overrides.itl_target;
   }
   return config;
 }

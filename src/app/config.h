@@ -14,6 +14,10 @@
 
 namespace concerto::app {
 
+inline constexpr int kMaxMemoryMb = 1 << 24;
+inline constexpr double kMinItlTargetMs = 1;
+inline constexpr double kMaxItlTargetMs = 60'000;
+
 struct ServerConfig {
   std::string bind = "127.0.0.1";
   int port = 8080;              // 0: any free one
@@ -24,6 +28,7 @@ struct ServerConfig {
   int worker_threads = 2;
   int max_connections = 2048;
   int max_body_mb = 8;
+  int memory_mb = 0;      // all that the process may hold; 0: nine tenths of what is free at the start
   int drain_ms = 30'000;  // how long answers under way may go on after SIGTERM
 };
 
@@ -36,10 +41,11 @@ struct TierConfig {
   int timeout_ms = 0;      // to the end of an answer, 0: none
   int first_event_ms = 0;  // to its first event, 0: none
   // local
-  std::string model;  // a .gguf file or a Hugging Face folder; in an upstream tier: the model's name there
-  int threads = 0;    // 0: all cores
-  int context = 0;    // tokens a request may hold; 0: the smaller of trained and 8192
-  int kv_mb = 0;      // memory for running conversations; 0: by the machine's memory
+  std::string model;           // a .gguf file or a Hugging Face folder; in an upstream tier: the model's name there
+  int threads = 0;             // 0: all cores
+  int context = 0;             // tokens a request may hold; 0: the smaller of trained and 8192
+  int kv_mb = 0;               // memory for running conversations; 0: what the server's memory leaves
+  double itl_target_ms = 250;  // while somebody's answer streams, a pass takes on prompt tokens up to this time
   std::string quantize;
   int max_running = 16;
   int max_waiting = 512;
@@ -74,6 +80,8 @@ struct Overrides {
   std::optional<double> threshold;                 // --threshold, CONCERTO_THRESHOLD
   std::optional<int> threads;                      // --threads, CONCERTO_THREADS: of each local tier
   std::optional<engine::Speculation> speculation;  // --speculation: of each local tier
+  std::optional<int> memory_mb;                    // --memory, CONCERTO_MEMORY_MB
+  std::optional<double> itl_target;                // --itl-target, CONCERTO_ITL_TARGET_MS: of each local tier
 };
 
 // Fills what `flags` leaves open from CONCERTO_*. kInvalidArgument names the variable.

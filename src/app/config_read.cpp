@@ -182,6 +182,7 @@ void read_server(const toml::table& table, const std::string& folder, ServerConf
   reader.integer("worker_threads", &out->worker_threads, 1, 64);
   reader.integer("max_connections", &out->max_connections, 1, 100'000);
   reader.integer("max_body_mb", &out->max_body_mb, 1, 256);
+  reader.integer("memory_mb", &out->memory_mb, 0, kMaxMemoryMb);
   reader.integer("drain_ms", &out->drain_ms, 0, 3'600'000);
 }
 
@@ -199,6 +200,7 @@ void read_local(Reader* reader, const std::string& folder, TierConfig* out) {
   reader->integer("threads", &out->threads, 0, 1024);
   reader->integer("context", &out->context, 0, 1 << 20);
   reader->integer("kv_mb", &out->kv_mb, 0, 1 << 20);
+  reader->number("itl_target_ms", &out->itl_target_ms, kMinItlTargetMs, kMaxItlTargetMs);
   if (reader->text("quantize", &out->quantize) && out->quantize != "q8_0" && out->quantize != "q4_k") {
     reader->expected("quantize", *reader->find("quantize"), "\"q8_0\" or \"q4_k\"");
   }

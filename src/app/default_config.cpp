@@ -20,7 +20,8 @@ using base::fail;
 constexpr const char* kHead =
     R"(# Concerto's configuration. Relative paths are relative to this file; "~" is your home folder.
 # An unknown key is an error: `concerto doctor` checks this file. A flag or CONCERTO_PORT, CONCERTO_BIND,
-# CONCERTO_THRESHOLD, CONCERTO_THREADS of the environment go over what is written here.
+# CONCERTO_THRESHOLD, CONCERTO_THREADS, CONCERTO_MEMORY_MB, CONCERTO_ITL_TARGET_MS of the environment go over what is
+# written here.
 
 [server]
 bind = "127.0.0.1"               # another address needs api_keys_file
@@ -28,6 +29,7 @@ port = 8080
 admin_keys_file = "admin.keys"   # one key a line; who holds one may answer cases
 # api_keys_file = "api.keys"     # one key a line; then every client needs one
 # allowed_origins = ["https://chat.example"]   # web pages elsewhere that may call this server
+# memory_mb = 0                  # all that the server may hold; 0: nine tenths of what is free at its start
 # drain_ms = 30000               # how long answers under way may go on after SIGTERM
 
 # The tiers, in the order in which they are asked. A tier that has another one behind it answers only when it is sure
@@ -40,7 +42,8 @@ kind = "local"
 model = "{}"   # a .gguf file or a Hugging Face folder
 # threads = 0                    # 0: all cores
 # context = 0                    # tokens that a conversation may hold; 0: the smaller of trained and 8192
-# kv_mb = 0                      # memory for running conversations; 0: by the machine's memory
+# kv_mb = 0                      # memory for running conversations; 0: what the server's memory leaves
+# itl_target_ms = 250            # a new prompt is computed in parts that hold up running answers no longer than this
 # speculation = "auto"           # guess from earlier text: faster where answers repeat it, never different; or "off"
 
 )";

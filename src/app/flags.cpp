@@ -40,6 +40,11 @@ Flags& Flags::number(const char* names, std::optional<double>* out, double low, 
   return *this;
 }
 
+Flags& Flags::number(const char* names, double* out, double low, double high, const char* help) {
+  app_->add_option(names, *out, help)->check(CLI::Range(low, high))->type_name("X")->capture_default_str();
+  return *this;
+}
+
 Flags& Flags::flag(const char* names, bool* out, const char* help) {
   app_->add_flag(names, *out, help);
   return *this;

@@ -26,6 +26,7 @@ class Flags {
   Flags& integer(const char* names, std::optional<int>* out, int low, int high, const char* help);
   Flags& integer(const char* names, int* out, int low, int high, const char* help);
   Flags& number(const char* names, std::optional<double>* out, double low, double high, const char* help);
+  Flags& number(const char* names, double* out, double low, double high, const char* help);
   Flags& flag(const char* names, bool* out, const char* help);
   Flags& choice(const char* names, std::string* out, std::vector<std::string> values, const char* help);
   // Arguments without a name, in the order of their declaration.

@@ -6,9 +6,11 @@
 #include <chrono>
 #include <fstream>
 
+#include "app/memory_plan.h"
 #include "app/paths.h"
 #include "app/terminal.h"
 #include "base/log.h"
+#include "engine/memory_budget.h"
 
 namespace concerto::app {
 namespace {
@@ -109,7 +111,8 @@ void Product::run_loader() {
 }
 
 base::Status Product::load_tiers() {
-  const TierContext context{&*cases_, client_.get(), &clock_};
+  TierContext context{&*cases_, client_.get(), &clock_, 0};
+  TRY(MemoryPlan plan, MemoryPlan::make(config_, engine::available_memory()));
   std::vector<cascade::Tier> row;
   for (const TierConfig& tier : config_.tiers) {
     if (stop_loading_) return fail(Code::kCancelled, "loading was stopped");
@@ -118,6 +121,7 @@ base::Status Product::load_tiers() {
       loading_ = tier.name;
       progress_ = 0;
     }
+    context.memory_bytes = tier.kind == TierKind::kLocal ? plan.next() : 0;
     auto made = maker_(tier, context, [this](double fraction) {
       const std::lock_guard lock(mutex_);
       progress_ = fraction;
@@ -130,6 +134,7 @@ base::Status Product::load_tiers() {
     if (made->engine) {
       const EngineMemory memory = memory_of(*made->engine);
       const engine::EngineStats stats = made->engine->stats();
+      plan.took(memory.all());
       base::log(base::LogLevel::kInfo,
                 "loaded tier={} model=\"{}\" ms={:.0f} weights=\"{}\" kv=\"up to {}\" context={}", tier.name,
                 made->engine->config().name, stats.load_ms, format_bytes(static_cast<double>(memory.weights)),
@@ -263,6 +268,7 @@ EngineMemory Product::memory() const {
     const EngineMemory one = memory_of(*tier.engine);
     sum.weights += one.weights;
     sum.kv += one.kv;
+    sum.working += one.working;
   }
   return sum;
 }

@@ -23,7 +23,9 @@ base::Result<LoadedTier> make_local(const TierConfig& tier, const TierContext& c
   options.model_path = tier.model;
   options.threads = tier.threads;
   options.context = tier.context;
+  options.memory_bytes = context.memory_bytes;
   options.kv_bytes = static_cast<size_t>(tier.kv_mb) << 20;
+  options.itl_target_ms = tier.itl_target_ms;
   options.max_running = tier.max_running;
   options.max_waiting = tier.max_waiting;
   options.quantize = tier.quantize;
@@ -80,7 +82,7 @@ EngineMemory memory_of(const engine::Engine& engine) {
   const auto& shape = engine.config();
   const kernels::KvLayout layout{shape.n_layers, shape.n_kv_heads, shape.head_dim};
   const engine::EngineStats stats = engine.stats();
-  return {stats.weight_bytes, static_cast<size_t>(stats.kv_blocks_total) * layout.block_bytes()};
+  return {stats.weight_bytes, static_cast<size_t>(stats.kv_blocks_total) * layout.block_bytes(), stats.working_bytes};
 }
 
 }  // namespace concerto::app

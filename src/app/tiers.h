@@ -20,6 +20,7 @@ struct TierContext {
   desk::Cases* cases = nullptr;
   net::HttpClient* client = nullptr;
   const base::Clock* clock = nullptr;
+  size_t memory_bytes = 0;  // of a local tier, as EngineOptions::memory_bytes
 };
 
 struct LoadedTier {
@@ -37,10 +38,12 @@ base::Result<LoadedTier> make_tier(const TierConfig& tier, const TierContext& co
 // What can be known without loading: the model is there, the key can be read. Messages say what to do.
 base::Status check_tier(const TierConfig& tier);
 
-// Memory of one engine: what its weights take now, what its KV pool may come to take.
+// Memory of one engine: what its weights take now, what its KV pool and its passes may come to take.
 struct EngineMemory {
   size_t weights = 0;
   size_t kv = 0;
+  size_t working = 0;
+  [[nodiscard]] size_t all() const noexcept { return weights + kv + working; }
 };
 EngineMemory memory_of(const engine::Engine& engine);
 

@@ -77,6 +77,7 @@ allowed_hosts = ["llm.example"]
 worker_threads = 3
 max_connections = 10
 max_body_mb = 4
+memory_mb = 3000
 drain_ms = 5
 [[tier]]
 name = "small"
@@ -85,6 +86,7 @@ model = "models/../m.gguf"
 threads = 2
 context = 4096
 kv_mb = 300
+itl_target_ms = 99.5
 quantize = "q8_0"
 max_running = 4
 speculation = "lookup"
@@ -120,6 +122,7 @@ path = "~/cases.db"
   EXPECT_EQ(config->server.worker_threads, 3);
   EXPECT_EQ(config->server.max_connections, 10);
   EXPECT_EQ(config->server.max_body_mb, 4);
+  EXPECT_EQ(config->server.memory_mb, 3000);
   EXPECT_EQ(config->server.drain_ms, 5);
   ASSERT_EQ(config->tiers.size(), 3U);
   const TierConfig& small = config->tiers[0];
@@ -128,6 +131,7 @@ path = "~/cases.db"
   EXPECT_EQ(small.threads, 2);
   EXPECT_EQ(small.context, 4096);
   EXPECT_EQ(small.kv_mb, 300);
+  EXPECT_EQ(small.itl_target_ms, 99.5);
   EXPECT_EQ(small.quantize, "q8_0");
   EXPECT_EQ(small.max_running, 4);
   EXPECT_EQ(small.speculation, engine::Speculation::kLookup);

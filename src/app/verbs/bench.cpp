@@ -36,6 +36,8 @@ struct Arguments {
   int repeat = 3;
   bool no_warmup = false;
   std::optional<int> threads;
+  std::optional<int> memory_mb;
+  double itl_target = engine::EngineOptions{}.itl_target_ms;
   std::string isa;
   bool json = false;
   bool ceilings = false;
@@ -167,6 +169,8 @@ int run(const Arguments& a) {
   options.max_running = a.streams;
   // Random prompts make models repeat themselves, which guesses would turn into speed that no real text has.
   options.speculation = a.lookup ? engine::Speculation::kAuto : engine::Speculation::kOff;
+  options.memory_bytes = static_cast<size_t>(a.memory_mb.value_or(0)) << 20;
+  options.itl_target_ms = a.itl_target;
   options.prefix_cache = false;  // each run computes what it asks for
   const auto opened = engine::Engine::open(options);
   if (!opened) return fail_with(opened.error());
@@ -234,6 +238,9 @@ Verb bench_verb() {
                 .integer("--repeat", &a->repeat, 1, 1000, "counted runs, after one that warms up")
                 .flag("--no-warmup", &a->no_warmup, "count the first run too")
                 .integer("-t,--threads", &a->threads, 1, 1024, "threads (default: all cores)")
+                .integer("--memory", &a->memory_mb, 1, 1 << 24, "megabytes that the model may hold in all")
+                .number("--itl-target", &a->itl_target, 1, 60'000,
+                        "milliseconds that one stream's prompt may hold up another stream")
                 .choice("--isa", &a->isa, {"generic", "avx2", "avx512", "neon"}, "force a kernel table")
                 .flag("--json", &a->json, "one line of JSON")
                 .flag("--lookup", &a->lookup,

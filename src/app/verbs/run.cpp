@@ -20,7 +20,7 @@ struct Arguments {
   std::vector<std::string> prompt;
   std::optional<std::string> system;
   std::optional<double> temperature, top_p, min_p;
-  std::optional<int> top_k, seed, max_tokens, threads, context;
+  std::optional<int> top_k, seed, max_tokens, threads, context, memory_mb;
   std::string isa;
   std::string speculation = "auto";
   bool verbose = false;
@@ -224,6 +224,7 @@ int run(const Arguments& a) {
   options.isa = a.isa;
   options.speculation = *engine::speculation_named(a.speculation);
   options.max_running = 1;
+  options.memory_bytes = static_cast<size_t>(a.memory_mb.value_or(0)) << 20;
   const bool shows = !once && colours_on_stderr();
   if (shows) {
     options.progress = [](double fraction) { fmt::print(stderr, "\rloading {:.0f}%\x1b[K", fraction * 100); };
@@ -266,6 +267,7 @@ Verb run_verb() {
                 .integer("--max-tokens", &a->max_tokens, 1, 1 << 20, "end the answer after so many")
                 .integer("-t,--threads", &a->threads, 1, 1024, "threads (default: all cores)")
                 .integer("--context", &a->context, 1, 1 << 20, "tokens the conversation may hold")
+                .integer("--memory", &a->memory_mb, 1, 1 << 24, "megabytes that the model may hold in all")
                 .choice("--isa", &a->isa, {"generic", "avx2", "avx512", "neon"}, "force a kernel table")
                 .choice("--speculation", &a->speculation, {"off", "lookup", "auto"},
                         "where guesses of the next tokens come from; changes the speed, never the answer")

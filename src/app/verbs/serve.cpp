@@ -86,10 +86,11 @@ void announce(const Product& product, const std::string& address, bool has_page)
   const EngineMemory memory = product.memory();
   const double machine = static_cast<double>(::sysconf(_SC_PAGESIZE)) * static_cast<double>(::sysconf(_SC_PHYS_PAGES));
   if (memory.weights > 0) {
-    print_note(fmt::format("memory: {} of weights + up to {} of conversations = {} of this machine's {}",
+    print_note(fmt::format("memory: {} of weights + up to {} of conversations + {} of work = {} of this machine's {}",
                            format_bytes(static_cast<double>(memory.weights)),
                            format_bytes(static_cast<double>(memory.kv)),
-                           format_bytes(static_cast<double>(memory.weights + memory.kv)), format_bytes(machine)));
+                           format_bytes(static_cast<double>(memory.working)),
+                           format_bytes(static_cast<double>(memory.all())), format_bytes(machine)));
   }
   write_out(fmt::format("Ready. {}: {}\n", has_page ? "Chat page" : "API", address));
 }
@@ -180,6 +181,10 @@ Verb serve_verb() {
                 .integer("-t,--threads", &over.threads, 1, 1024, "of each local model (default: all cores)")
                 .choice("--speculation", &arguments->speculation, {"off", "lookup", "auto"},
                         "of each local model: where guesses of the next tokens come from")
+                .integer("--memory", &over.memory_mb, 1, kMaxMemoryMb,
+                         "megabytes that the server may hold (default: nine tenths of what is free)")
+                .number("--itl-target", &over.itl_target, kMinItlTargetMs, kMaxItlTargetMs,
+                        "milliseconds that a new prompt may hold up running answers (default: 250)")
                 .number("--threshold", &over.threshold, 0, 1, "confidence below which a tier passes a request on")
                 .flag("--check-config", &arguments->check, "only check the configuration")
                 .footer(
