@@ -21,6 +21,11 @@ Keys::Digest Keys::digest_of(std::string_view key) {
   return digest;
 }
 
+std::string Keys::tenant_of(std::string_view authorization) {
+  const Digest digest = digest_of(authorization);
+  return {digest.begin(), digest.end()};
+}
+
 // Looks at every key whichever matches, so that time tells nothing.
 bool Keys::holds(const std::vector<Digest>& all, const Digest& one) {
   bool found = false;

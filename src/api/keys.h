@@ -26,6 +26,9 @@ class Keys {
   // the key is good but not enough, or when the server has no admin key at all.
   [[nodiscard]] base::Status check(Access access, std::string_view authorization) const;
 
+  // An id for whoever sends this header, to keep what is cached for one from the others; tells nothing of the key.
+  static std::string tenant_of(std::string_view authorization);
+
   [[nodiscard]] bool required() const noexcept { return !user_.empty(); }
 
  private:

@@ -139,6 +139,10 @@ std::string Metrics::render(const Service& service, int connections) const {
              [](const Stats& s) { return s.kv_blocks_free; });
   per_engine("concerto_engine_prompt_tokens_total", "Prompt tokens computed.", "counter",
              [](const Stats& s) { return s.prompt_tokens; });
+  per_engine("concerto_engine_cached_tokens_total", "Prompt tokens that the prefix cache spared.", "counter",
+             [](const Stats& s) { return s.cached_tokens; });
+  per_engine("concerto_engine_preemptions_total", "Times a generation was set aside for want of KV blocks.", "counter",
+             [](const Stats& s) { return s.preemptions; });
   per_engine("concerto_engine_completion_tokens_total", "Tokens generated.", "counter",
              [](const Stats& s) { return s.completion_tokens; });
   per_engine("concerto_engine_drafted_tokens_total", "Guesses of the next tokens computed.", "counter",

@@ -70,6 +70,7 @@ class Service {
 
   // Starts a chat with the model (an id of models()); kNotFound through the sink when there is none of that id.
   // Events: at most one Decision, Deltas, then exactly one CascadeEnd or Error.
+  // A choice after the first (ChatRequest::choice) names a tier, and may be asked for from within a sink.
   virtual void chat(cascade::ChatRequest request, std::string_view model, cascade::CascadeSink sink,
                     base::CancelToken cancel) = 0;
   [[nodiscard]] virtual std::vector<ModelInfo> models() const = 0;

@@ -187,6 +187,15 @@ void Product::chat(cascade::ChatRequest request, std::string_view model, cascade
   cascade::CascadeSink counted = [under_way, inner = std::move(sink)](cascade::CascadeEvent&& event) {
     inner(std::move(event));
   };
+  if (request.choice > 0) {
+    // Asked for from within a sink, likely on an engine's thread, which must not render and tokenise prompts.
+    auto start = [this, tier = std::string(model), request = std::move(request), sink = std::move(counted),
+                  cancel = std::move(cancel)]() mutable {
+      cascade_->start_tier(tier, std::move(request), std::move(sink), std::move(cancel));
+    };
+    timers_->after(0, std::move(start));
+    return;
+  }
   if (whole) {
     cascade_->start(std::move(request), std::move(counted), std::move(cancel));
   } else {

@@ -30,6 +30,7 @@ struct ChatRequest {
   std::optional<float> temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
   std::optional<int> top_k, max_tokens, repeat_last_n;
   std::optional<uint64_t> seed;
+  uint32_t choice = 0;  // which of the answers to one request: draws are keyed by (seed, choice, position)
   std::vector<std::string> stop;
   std::vector<std::pair<int32_t, float>> logit_bias;
   bool logprobs = false;
@@ -38,6 +39,7 @@ struct ChatRequest {
   std::string tools_json;
   std::string extra_template_json;
   std::string cache_salt;
+  std::string tenant;  // whose request it is, as an opaque id: tenants share no cached prefix. Never sent on
   std::string user;
 };
 

@@ -123,7 +123,7 @@ class LocalBackend final : public Backend {
     work.max_tokens = request.max_tokens.value_or(-1);
     work.sampling = merge_sampling(request, engine_->default_sampling());
     work.top_logprobs = request.logprobs ? request.top_logprobs : 0;
-    work.cache_salt = request.cache_salt;
+    work.cache_salt = request.tenant + "\n" + request.cache_salt;
     const auto answer = std::make_shared<Answer>(engine_->tokenizer(), request, *prompt, std::move(sink), cancel);
     work.prompt = std::move(prompt->ids);
     const base::Status taken =
@@ -152,6 +152,7 @@ engine::SamplingParams merge_sampling(const ChatRequest& request, engine::Sampli
   out.frequency_penalty = request.frequency_penalty.value_or(out.frequency_penalty);
   out.logit_bias = request.logit_bias;
   out.seed = request.seed.value_or(out.seed);
+  out.choice = request.choice;
   return out;
 }
 

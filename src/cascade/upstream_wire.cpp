@@ -150,7 +150,8 @@ std::string upstream_body(const ChatRequest& request, std::string_view model, bo
   set("presence_penalty", request.presence_penalty);
   set("frequency_penalty", request.frequency_penalty);
   set("max_tokens", request.max_tokens);
-  set("seed", request.seed);
+  // An upstream has no field for the choice; without a seed it draws anew by itself.
+  if (request.seed) out["seed"] = *request.seed + request.choice;
   if (!request.stop.empty()) out["stop"] = request.stop;
   if (!request.logit_bias.empty()) {
     Json bias = Json::object();

@@ -170,8 +170,9 @@ TEST(ChatRequest, KeepsNumbersWithinTheirLimits) {
   }
   EXPECT_TRUE(with("seed", -5));
   EXPECT_FALSE(with("seed", 1.5));
-  EXPECT_FALSE(with("n", 2));
-  EXPECT_EQ(with("n", 2).error().code, Code::kUnsupported);
+  ASSERT_TRUE(with("n", 16));
+  EXPECT_EQ(with("n", 16)->n, 16);
+  EXPECT_EQ(with("n", 17).error().code, Code::kUnsupported);
 }
 
 TEST(ChatRequest, RefusesMalformedMessages) {

@@ -118,6 +118,125 @@ TEST_F(ApiServerTest, AnswersAChatAtOnce) {
   EXPECT_THAT(response.body, ::testing::Not(HasSubstr("\xEF\xBF\xBD")));
 }
 
+// Answers with a text that names the choice; the other choices are asked for within the first one's Decision.
+void answer_choice(const ScriptedService::Call& call) {
+  const std::string text = "answer " + std::to_string(call.request.choice) + " of " + call.model;
+  cascade::Decision decision;
+  decision.tier = "fast";
+  decision.reason = "confident";
+  decision.confidence = 0.5 + call.request.choice * 0.1;
+  call.sink(cascade::Decision(decision));
+  call.sink(cascade::Delta{text, "", {token(text, -0.5F)}});
+  cascade::CascadeEnd end;
+  end.end.usage = {7, 4, call.request.choice == 0 ? 0 : 6};
+  end.decision = decision;
+  call.sink(std::move(end));
+}
+
+TEST_F(ApiServerTest, GivesAsManyChoicesAsAskedFor) {
+  service.on_chat = answer_choice;
+  start();
+  const auto response =
+      call("POST", "/v1/chat/completions", R"({"model":"concerto","messages":[{"role":"user","content":"hi"}],"n":3})");
+  ASSERT_EQ(response.status, 200) << response.body;
+  const json body = json::parse(response.body);
+  ASSERT_EQ(body["choices"].size(), 3U);
+  // The first takes the route; the others are asked of the tier that it led to.
+  const std::vector<std::string> expected = {"answer 0 of concerto", "answer 1 of fast", "answer 2 of fast"};
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(body["choices"][i]["index"], i);
+    EXPECT_EQ(body["choices"][i]["message"]["content"], expected[i]);
+    EXPECT_DOUBLE_EQ(body["choices"][i]["concerto"]["confidence"].get<double>(), 0.5 + static_cast<double>(i) * 0.1);
+  }
+  EXPECT_EQ(body["usage"]["prompt_tokens"], 7);  // once
+  EXPECT_EQ(body["usage"]["completion_tokens"], 12);
+  EXPECT_EQ(body["concerto"]["reason"], "confident");
+}
+
+TEST_F(ApiServerTest, StreamsSeveralChoices) {
+  service.on_chat = answer_choice;
+  start();
+  const auto response = call("POST", "/v1/chat/completions",
+                             R"({"model":"fast","messages":[{"role":"user","content":"hi"}],"n":3,"stream":true,
+                                 "stream_options":{"include_usage":true}})");
+  ASSERT_EQ(response.status, 200) << response.body;
+  const auto all = events(response.body);
+  EXPECT_EQ(all.back(), "[DONE]");
+  std::map<int, std::string> content;
+  std::map<int, std::string> order;  // of each choice: role, text, finish
+  for (size_t i = 0; i + 2 < all.size(); ++i) {
+    const json chunk = json::parse(all[i]);
+    ASSERT_EQ(chunk["choices"].size(), 1U);
+    const json& one = chunk["choices"][0];
+    const int index = one["index"];
+    if (one["delta"].contains("role")) {
+      order[index] += "r";
+    } else if (!one["finish_reason"].is_null()) {
+      order[index] += "f";
+    } else {
+      order[index] += "t";
+      content[index] += one["delta"]["content"];
+    }
+  }
+  EXPECT_EQ(order, (std::map<int, std::string>{{0, "rtf"}, {1, "rtf"}, {2, "rtf"}}));
+  EXPECT_EQ(content[2], "answer 2 of fast");
+  EXPECT_EQ(json::parse(all[all.size() - 2])["usage"]["completion_tokens"], 12);
+}
+
+TEST_F(ApiServerTest, AChoiceThatFailsFailsTheRequest) {
+  service.on_chat = [](const ScriptedService::Call& call) {
+    if (call.request.choice == 2) {
+      call.sink(base::Error{base::Code::kBusy, "engine: 512 requests are waiting already", {}});
+    } else {
+      answer_choice(call);
+    }
+  };
+  start();
+  const auto response =
+      call("POST", "/v1/chat/completions", R"({"model":"concerto","messages":[{"role":"user","content":"hi"}],"n":3})");
+  expect_error(response, 429, "rate_limit_error", "rate_limit_exceeded");
+  EXPECT_EQ(header(response, "retry-after"), "1");
+}
+
+TEST_F(ApiServerTest, ACaseHasOneAnswer) {
+  int asked = 0;
+  service.on_chat = [&](const ScriptedService::Call& call) {
+    ++asked;
+    cascade::Decision decision;
+    decision.tier = "people";
+    decision.case_id = "case-1";
+    call.sink(cascade::Decision(decision));
+    call.sink(cascade::Delta{"a person will answer", "", {}});
+    call.sink(cascade::CascadeEnd{{}, decision, {}});
+  };
+  start();
+  const auto response =
+      call("POST", "/v1/chat/completions", R"({"model":"concerto","messages":[{"role":"user","content":"hi"}],"n":3})");
+  EXPECT_EQ(json::parse(response.body)["choices"].size(), 1U);
+  EXPECT_EQ(asked, 1);
+}
+
+TEST_F(ApiServerTest, TenantsAreToldApartByTheirKeys) {
+  std::mutex mutex;
+  std::vector<std::string> tenants;
+  service.on_chat = [&](const ScriptedService::Call& call) {
+    const std::lock_guard lock(mutex);
+    tenants.push_back(call.request.tenant);
+    answer(call.sink);
+  };
+  options.api_keys = {"first-key-0", "second-key"};
+  start();
+  for (const char* key : {"first-key-0", "second-key", "first-key-0"}) {
+    const auto response = call("POST", "/v1/chat/completions", kHello,
+                               {{"Content-Type", "application/json"}, {"Authorization", std::string("Bearer ") + key}});
+    EXPECT_EQ(response.status, 200) << response.body;
+  }
+  ASSERT_EQ(tenants.size(), 3U);
+  EXPECT_EQ(tenants[0], tenants[2]);
+  EXPECT_NE(tenants[0], tenants[1]);
+  EXPECT_EQ(tenants[0].find("first"), std::string::npos);
+}
+
 TEST_F(ApiServerTest, StreamsTheSameAnswer) {
   service.on_chat = [](const ScriptedService::Call& call) { answer(call.sink); };
   start();

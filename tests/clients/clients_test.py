@@ -7,6 +7,8 @@ saying why.
 """
 import concurrent.futures
 import json
+import pathlib
+import re
 import socket
 import sys
 import unittest
@@ -124,6 +126,23 @@ class OpenAiClient(WithServer):
             self.assertEqual((t.token, t.logprob), (t.top_logprobs[0].token, values[0]))
         self.assertIsNone(ask(self.client).choices[0].logprobs)
 
+    def test_several_choices(self):
+        options = {"temperature": 1, "seed": 3, "max_tokens": 24, "logit_bias": {"0": -100, "2": -100}}
+        several = ask(self.client, n=4, **options)
+        texts = [c.message.content for c in several.choices]
+        self.assertEqual([c.index for c in several.choices], [0, 1, 2, 3])
+        self.assertEqual(len(set(texts)), 4)
+        self.assertEqual(several.usage.completion_tokens, 4 * 24)
+        self.assertEqual(several.usage.prompt_tokens, ask(self.client, **options).usage.prompt_tokens)
+        # The first is what it would be alone, each is the same again, and streamed as well.
+        self.assertEqual(ask(self.client, **options).choices[0].message.content, texts[0])
+        self.assertEqual([c.message.content for c in ask(self.client, n=4, **options).choices], texts)
+        parts = {}
+        for chunk in ask(self.client, n=4, stream=True, **options):
+            for c in chunk.choices:
+                parts[c.index] = parts.get(c.index, "") + (c.delta.content or "")
+        self.assertEqual([parts[i] for i in range(4)], texts)
+
     def test_a_seed_gives_the_same_again(self):
         def draw(seed):
             return ask(self.client, temperature=1.0, seed=seed).choices[0].message.content
@@ -164,7 +183,7 @@ class OpenAiClient(WithServer):
         self.assertEqual((caught.exception.code, caught.exception.param), ("model_not_found", "model"))
         for param, options in (("temperature", {"temperature": 5}), ("top_logprobs", {"logprobs": True, "top_logprobs": 50}),
                                ("max_tokens", {"max_tokens": 0}), ("stop", {"stop": ["x"] * 40}),
-                               ("n", {"n": 3})):
+                               ("n", {"n": 99})):
             with self.subTest(param=param), self.assertRaises(openai.BadRequestError) as caught:
                 ask(self.client, **options)
             self.assertIn(param, (caught.exception.param, *caught.exception.message.split(":")))
@@ -268,6 +287,39 @@ class BadInput(WithServer):
                 except ConnectionError:
                     pass
                 self.assertFalse(answer.startswith(b"HTTP/1.1 200"), answer[:100])
+
+
+class Memory(unittest.TestCase):
+    """More conversations than the declared memory holds: they take turns, and the server stays within it."""
+
+    LIMIT_MB = 300
+
+    def test_stays_within_the_budget(self):
+        server = program.Server(flags=("--memory", str(self.LIMIT_MB)))
+        self.addCleanup(server.close)
+        client = client_of(server)
+
+        def chat(i):
+            question = f"Story {i}. " + " ".join(f"word{(i * 7 + j * 13) % 97}" for j in range(120))
+            return ask(client, [{"role": "user", "content": question}], max_tokens=250, temperature=1, seed=i,
+                       logit_bias={"0": -100, "2": -100})  # the end tokens
+
+        with concurrent.futures.ThreadPoolExecutor(12) as threads:
+            answers = list(threads.map(chat, range(12)))
+        self.assertEqual([a.choices[0].finish_reason for a in answers], ["length"] * 12)
+        self.assertEqual(answers[11].choices[0].message.content, chat(11).choices[0].message.content)
+        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+        peak_mb = int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) / 1024
+        self.assertLess(peak_mb, self.LIMIT_MB, server.output())
+        metrics = server.raw("GET", "/metrics")[2].decode()
+        blocks = int(re.search(r'concerto_engine_kv_blocks\{tier="tiny"\} (\d+)', metrics).group(1))
+        asked = sum((a.usage.total_tokens + 63) // 64 for a in answers)
+        self.assertLess(blocks, asked, "the pool must be too small for this test to mean anything")
+        self.assertIn('concerto_engine_running{tier="tiny"} 0', metrics)
+
+    def test_weights_that_cannot_fit_are_refused_before_they_load(self):
+        with self.assertRaisesRegex(RuntimeError, "memory: expected at least .* for the weights"):
+            program.Server(flags=("--memory", "120"))
 
 
 class Cases(unittest.TestCase):

@@ -58,7 +58,8 @@ def free_port():
 class Server:
     """A folder and a process; the process can be killed and started again over the same folder."""
 
-    def __init__(self, keys=False, threshold=0.0):
+    def __init__(self, keys=False, threshold=0.0, flags=()):
+        self.flags = flags
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="concerto-clients-"))
         self.write("admin.keys", ADMIN_KEY + "\n")
         self.write("api.keys", USER_KEY + "\n")
@@ -76,8 +77,8 @@ class Server:
     def start(self):
         self.port = free_port()
         self.log = open(self.folder / "log", "ab")
-        self.process = subprocess.Popen([PROGRAM, "serve", "--config", self.folder / "concerto.toml", "--port", str(self.port)],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        command = [PROGRAM, "serve", "--config", self.folder / "concerto.toml", "--port", str(self.port), *self.flags]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         end = time.monotonic() + READY_S
         while True:
             try:

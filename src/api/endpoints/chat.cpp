@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "api/endpoints/endpoints.h"
 #include "api/error_map.h"
@@ -22,16 +23,24 @@ using cascade::Delta;
 
 constexpr size_t kMaxHeaderValue = 1024;
 
-// One request from parse to last byte. Events arrive one at a time, in order, on any thread.
-class ChatSession {
+// One request from parse to last byte. The events of a choice arrive one at a time, in order, on any thread; those of
+// several choices at once.
+//
+// n > 1: the first choice is routed like a request of its own; once it is known who answers it, that tier is asked for
+// the others too, which find the prompt computed or on its way. A case is answered once, by a person: one choice.
+class ChatSession : public std::enable_shared_from_this<ChatSession> {
  public:
-  ChatSession(const Context& context, const ChatCall& call, const std::string& request_id, net::Writer writer)
-      : metrics_(context.metrics),
+  ChatSession(const Context& context, const ChatCall& call, const net::HttpRequest& request, net::Writer writer)
+      : service_(context.service),
+        metrics_(context.metrics),
         clock_(context.clock),
         writer_(std::move(writer)),
-        request_id_(request_id),
+        cancel_(writer_->cancel_token()),
+        request_id_(request_id_of(request)),
         stream_(call.request.stream),
-        start_ns_(clock_->now_ns()) {
+        wanted_(call.n),
+        start_ns_(clock_->now_ns()),
+        choices_(1) {
     head_.id = call.request.id;
     head_.model = call.model;
     head_.created = clock_->wall_ms() / 1000;
@@ -43,58 +52,92 @@ class ChatSession {
       if (ignored_.size() + next.size() + 2 > kMaxHeaderValue) break;
       ignored_ += (ignored_.empty() ? "" : ", ") + std::move(next);
     }
+    if (wanted_ > 1) others_ = call.request;
     metrics_->chat_started();
   }
   ~ChatSession() { metrics_->chat_ended(); }
   ChatSession(const ChatSession&) = delete;
   ChatSession& operator=(const ChatSession&) = delete;
 
-  void take(cascade::CascadeEvent&& event) {
-    if (over_) return;
-    std::visit([this](auto&& one) { on(std::forward<decltype(one)>(one)); }, std::move(event));
+  void ask(cascade::ChatRequest request, std::string_view model) {
+    const size_t index = request.choice;
+    service_->chat(
+        std::move(request), model,
+        [self = shared_from_this(), index](cascade::CascadeEvent&& event) { self->take(index, std::move(event)); },
+        cancel_);
   }
 
  private:
-  void on(Decision&& decision) {
+  void take(size_t index, cascade::CascadeEvent&& event) {
+    std::string tier;  // to be asked for the other choices
+    {
+      const std::lock_guard lock(mutex_);
+      if (over_) return;
+      const bool decides = index == 0 && std::holds_alternative<Decision>(event);
+      std::visit([&](auto&& one) { on(index, std::forward<decltype(one)>(one)); }, std::move(event));
+      if (decides && wanted_ > 1 && decision_.case_id.empty()) {
+        choices_.resize(static_cast<size_t>(wanted_));
+        tier = decision_.tier;
+      }
+    }
+    if (tier.empty()) return;
+    for (uint32_t choice = 1; choice < static_cast<uint32_t>(wanted_); ++choice) {
+      cascade::ChatRequest other = others_;
+      other.choice = choice;
+      ask(std::move(other), tier);
+    }
+  }
+
+  // All below with the lock held.
+  void on(size_t index, Decision&& decision) {
+    if (index > 0) return;
     decision_ = std::move(decision);
     if (stream_) begin_stream();
   }
 
-  void on(Delta&& delta) {
+  void on(size_t index, Delta&& delta) {
     if (!has_first_ && (!delta.content.empty() || !delta.reasoning.empty())) {
       has_first_ = true;
       first_ns_ = clock_->now_ns();
     }
+    Choice& choice = choices_[index];
+    choice.reasoning_tokens += static_cast<int>(
+        std::count_if(delta.tokens.begin(), delta.tokens.end(), [](const auto& token) { return token.thinking; }));
     if (!stream_) {
-      whole_.content += delta.content;
-      whole_.reasoning += delta.reasoning;
-      std::move(delta.tokens.begin(), delta.tokens.end(), std::back_inserter(whole_.tokens));
+      choice.whole.content += delta.content;
+      choice.whole.reasoning += delta.reasoning;
+      std::move(delta.tokens.begin(), delta.tokens.end(), std::back_inserter(choice.whole.tokens));
       return;
     }
-    begin_stream();
-    reasoning_tokens_ += static_cast<int>(
-        std::count_if(delta.tokens.begin(), delta.tokens.end(), [](const auto& token) { return token.thinking; }));
+    begin_choice(index);
     const bool has_text = !delta.content.empty() || !delta.reasoning.empty();
-    if (has_text || (head_.logprobs && !delta.tokens.empty())) send_event(delta_chunk(head_, delta));
+    if (has_text || (head_.logprobs && !delta.tokens.empty())) {
+      send_event(delta_chunk(head_, static_cast<int>(index), delta));
+    }
   }
 
-  void on(CascadeEnd&& end) {
-    over_ = true;
-    decision_ = end.decision;
+  void on(size_t index, CascadeEnd&& end) {
+    if (index == 0) decision_ = end.decision;
+    choices_[index].end = std::move(end);
     if (stream_) {
-      begin_stream();
-      send_event(finish_chunk(head_, end, reasoning_tokens_));
-      if (head_.include_usage) send_event(usage_chunk(head_, end, reasoning_tokens_));
+      begin_choice(index);
+      send_event(finish_chunk(head_, static_cast<int>(index), choices_[index]));
+    }
+    if (++ended_ < choices_.size()) return;
+    over_ = true;
+    if (stream_) {
+      if (head_.include_usage) send_event(usage_chunk(head_, choices_));
       send_event("[DONE]");
       writer_->end();
     } else {
-      writer_->send({200, headers("application/json"), completion_body(head_, whole_, end)});
+      writer_->send({200, headers("application/json"), completion_body(head_, choices_)});
     }
-    record(200, end.end.usage);
+    record(200, usage_of(choices_));
     writer_.reset();
   }
 
-  void on(base::Error&& error) {
+  // Of any choice: a part of the answers would look like all of them.
+  void on(size_t, base::Error&& error) {
     over_ = true;
     if (begun_) {
       writer_->write("event: error\ndata: " + error_body(error) + "\n\n");
@@ -108,6 +151,7 @@ class ChatSession {
     }
     record(error_kind(error.code).status, {});
     writer_.reset();
+    cancel_.cancel();  // the other choices
   }
 
   void begin_stream() {
@@ -117,7 +161,15 @@ class ChatSession {
     fields.set("Cache-Control", "no-cache, no-transform");
     fields.set("X-Accel-Buffering", "no");
     writer_->begin_stream(200, std::move(fields), {": ping\n\n"});
-    send_event(role_chunk(head_));
+    begin_choice(0);
+  }
+
+  void begin_choice(size_t index) {
+    begin_stream();
+    if (begun_choices_.size() < choices_.size()) begun_choices_.resize(choices_.size());
+    if (begun_choices_[index]) return;
+    begun_choices_[index] = true;
+    send_event(role_chunk(head_, static_cast<int>(index)));
   }
 
   void send_event(const std::string& data) { writer_->write("data: " + data + "\n\n"); }
@@ -144,17 +196,25 @@ class ChatSession {
                           seconds(first_ns_), seconds(clock_->now_ns()), usage});
   }
 
+  Service* service_;
   std::shared_ptr<Metrics> metrics_;
   const base::Clock* clock_;
   net::Writer writer_;
+  base::CancelToken cancel_;
   std::string request_id_;
   bool stream_;
+  int wanted_;
   int64_t start_ns_;
   CompletionHead head_;
   std::string ignored_;
-  Decision decision_;
-  Delta whole_;  // without stream: everything so far
-  int reasoning_tokens_ = 0;
+  cascade::ChatRequest others_;  // what the choices after the first are asked with
+
+  std::mutex mutex_;
+  // Everything below is guarded by mutex_.
+  Decision decision_;            // of the first choice
+  std::vector<Choice> choices_;  // the first alone until it is known who answers
+  std::vector<bool> begun_choices_;
+  size_t ended_ = 0;
   int64_t first_ns_ = 0;
   bool has_first_ = false;
   bool begun_ = false;
@@ -176,11 +236,9 @@ void chat_completions(const Context& context, net::HttpRequest&& request, net::W
   request.body.clear();
   request.body.shrink_to_fit();
   call->request.id = random_id("chatcmpl-");
-  const base::CancelToken cancel = writer->cancel_token();
-  auto session = std::make_shared<ChatSession>(context, *call, request_id_of(request), std::move(writer));
-  context.service->chat(
-      std::move(call->request), call->model,
-      [session](cascade::CascadeEvent&& event) { session->take(std::move(event)); }, cancel);
+  if (const std::string* key = request.headers.find("Authorization")) call->request.tenant = Keys::tenant_of(*key);
+  auto session = std::make_shared<ChatSession>(context, *call, request, std::move(writer));
+  session->ask(std::move(call->request), call->model);
 }
 
 }  // namespace concerto::api

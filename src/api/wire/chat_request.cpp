@@ -21,6 +21,7 @@ constexpr size_t kMaxStop = 16;
 constexpr size_t kMaxStopBytes = 1024;
 constexpr size_t kMaxBias = 1024;
 constexpr size_t kMaxModel = 512;
+constexpr int kMaxChoices = 16;  // what an engine runs at once by default
 
 // Fields that are read below.
 constexpr std::array<std::string_view, 33> kHonoured = {"model",
@@ -196,11 +197,18 @@ base::Status read_stream(const FieldReader& reader, ChatCall* call, std::vector<
   return {};
 }
 
-// What would change the answer but can't be done here is refused: an answer that looks as if it had been done is worse.
-base::Status refuse_unsupported(const FieldReader& reader, std::vector<std::string>* ignored) {
+base::Status read_n(const FieldReader& reader, int* out) {
   std::optional<int> n;
   TRY_STATUS(reader.integer("n", 1, 128, &n));
-  if (n && *n > 1) return reader.unsupported("n", fmt::format("expected 1, found {}: one answer a request", *n));
+  if (n && *n > kMaxChoices) {
+    return reader.unsupported("n", fmt::format("expected at most {} answers to a request, found {}", kMaxChoices, *n));
+  }
+  *out = n.value_or(1);
+  return {};
+}
+
+// What would change the answer but can't be done here is refused: an answer that looks as if it had been done is worse.
+base::Status refuse_unsupported(const FieldReader& reader, std::vector<std::string>* ignored) {
   for (const char* name : {"tools", "functions"}) {
     const Json* value = reader.find(name);
     if (value == nullptr) continue;
@@ -266,6 +274,7 @@ base::Result<ChatCall> parse_chat_request(std::string_view body) {
   TRY_STATUS(sort_out_unknown(object, &call.ignored));
   TRY_STATUS(reader.required_string("model", kMaxModel, &call.model));
   TRY_STATUS(refuse_unsupported(reader, &call.ignored));
+  TRY_STATUS(read_n(reader, &call.n));
   TRY(call.request.messages, read_messages(object, &call.ignored));
   TRY_STATUS(read_sampling(reader, &call.request));
   TRY_STATUS(read_stop(reader, &call.request));

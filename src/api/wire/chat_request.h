@@ -15,6 +15,7 @@ namespace concerto::api {
 struct ChatCall {
   cascade::ChatRequest request;  // without id
   std::string model;
+  int n = 1;                         // answers wanted
   bool include_usage = false;        // stream_options.include_usage
   std::vector<std::string> ignored;  // fields that have no effect here, for the x-ignored-params header
 };

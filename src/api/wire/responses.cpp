@@ -123,8 +123,10 @@ Json concerto_json(const CascadeEnd& end) {
            {{"prompt_tokens", end.total.prompt_tokens}, {"completion_tokens", end.total.completion_tokens}}}};
 }
 
-int count_reasoning(const std::vector<TokenInfo>& tokens) {
-  return static_cast<int>(std::count_if(tokens.begin(), tokens.end(), [](const auto& t) { return t.thinking; }));
+int reasoning_of(const std::vector<Choice>& choices) {
+  int sum = 0;
+  for (const Choice& one : choices) sum += one.reasoning_tokens;
+  return sum;
 }
 
 Json chunk(const CompletionHead& head, Json choices) {
@@ -137,8 +139,8 @@ Json chunk(const CompletionHead& head, Json choices) {
   return out;
 }
 
-Json choice(Json delta, Json logprobs, Json finish) {
-  Json one = {{"index", 0},
+Json choice_json(int index, Json delta, Json logprobs, Json finish) {
+  Json one = {{"index", index},
               {"delta", std::move(delta)},
               {"logprobs", std::move(logprobs)},
               {"finish_reason", std::move(finish)}};
@@ -160,49 +162,59 @@ Json model_json(const ModelInfo& model) {
 
 }  // namespace
 
-std::string completion_body(const CompletionHead& head, const Delta& whole, const CascadeEnd& end) {
-  Json message = {{"role", "assistant"}, {"content", whole.content}, {"refusal", nullptr}};
-  if (!whole.reasoning.empty()) message["reasoning_content"] = whole.reasoning;
-  Json one = {{"index", 0},
-              {"message", std::move(message)},
-              {"logprobs", logprobs_json(head, whole.tokens)},
-              {"finish_reason", finish_name(end.end.reason)}};
-  Json choices = Json::array();
-  choices.push_back(std::move(one));
+Usage usage_of(const std::vector<Choice>& choices) {
+  Usage sum = choices.front().end.end.usage;
+  for (size_t i = 1; i < choices.size(); ++i) sum.completion_tokens += choices[i].end.end.usage.completion_tokens;
+  return sum;
+}
+
+std::string completion_body(const CompletionHead& head, const std::vector<Choice>& choices) {
+  Json all = Json::array();
+  for (const Choice& choice : choices) {
+    Json message = {{"role", "assistant"}, {"content", choice.whole.content}, {"refusal", nullptr}};
+    if (!choice.whole.reasoning.empty()) message["reasoning_content"] = choice.whole.reasoning;
+    Json one = {{"index", all.size()},
+                {"message", std::move(message)},
+                {"logprobs", logprobs_json(head, choice.whole.tokens)},
+                {"finish_reason", finish_name(choice.end.end.reason)}};
+    if (choices.size() > 1) one["concerto"] = {{"confidence", optional_json(choice.end.decision.confidence)}};
+    all.push_back(std::move(one));
+  }
+  const CascadeEnd& end = choices.front().end;
   const Json out = {{"id", head.id},
                     {"object", "chat.completion"},
                     {"created", head.created},
                     {"model", head.model},
-                    {"choices", std::move(choices)},
-                    {"usage", usage_json(end.end.usage, count_reasoning(whole.tokens))},
+                    {"choices", std::move(all)},
+                    {"usage", usage_json(usage_of(choices), reasoning_of(choices))},
                     {"timings", timings_json(end.end)},
                     {"concerto", concerto_json(end)}};
   return dump(out);
 }
 
-std::string role_chunk(const CompletionHead& head) {
-  return dump(chunk(head, choice({{"role", "assistant"}, {"content", ""}}, nullptr, nullptr)));
+std::string role_chunk(const CompletionHead& head, int index) {
+  return dump(chunk(head, choice_json(index, {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr)));
 }
 
-std::string delta_chunk(const CompletionHead& head, const Delta& delta) {
+std::string delta_chunk(const CompletionHead& head, int index, const Delta& delta) {
   Json fields = Json::object();
   if (!delta.reasoning.empty()) fields["reasoning_content"] = delta.reasoning;
   if (!delta.content.empty() || delta.reasoning.empty()) fields["content"] = delta.content;
-  return dump(chunk(head, choice(std::move(fields), logprobs_json(head, delta.tokens), nullptr)));
+  return dump(chunk(head, choice_json(index, std::move(fields), logprobs_json(head, delta.tokens), nullptr)));
 }
 
-std::string finish_chunk(const CompletionHead& head, const CascadeEnd& end, int reasoning_tokens) {
-  Json out = chunk(head, choice(Json::object(), nullptr, finish_name(end.end.reason)));
-  out["timings"] = timings_json(end.end);
-  Json concerto = concerto_json(end);
-  concerto["usage"] = usage_json(end.end.usage, reasoning_tokens);
+std::string finish_chunk(const CompletionHead& head, int index, const Choice& choice) {
+  Json out = chunk(head, choice_json(index, Json::object(), nullptr, finish_name(choice.end.end.reason)));
+  out["timings"] = timings_json(choice.end.end);
+  Json concerto = concerto_json(choice.end);
+  concerto["usage"] = usage_json(choice.end.end.usage, choice.reasoning_tokens);
   out["concerto"] = std::move(concerto);
   return dump(out);
 }
 
-std::string usage_chunk(const CompletionHead& head, const CascadeEnd& end, int reasoning_tokens) {
+std::string usage_chunk(const CompletionHead& head, const std::vector<Choice>& choices) {
   Json out = chunk(head, Json::array());
-  out["usage"] = usage_json(end.end.usage, reasoning_tokens);
+  out["usage"] = usage_json(usage_of(choices), reasoning_of(choices));
   return dump(out);
 }
 

@@ -21,14 +21,25 @@ struct CompletionHead {
   bool include_usage = false;
 };
 
-// The answer of a request without stream, from the deltas put together.
-std::string completion_body(const CompletionHead& head, const cascade::Delta& whole, const cascade::CascadeEnd& end);
+// One of the answers to a request.
+struct Choice {
+  cascade::Delta whole;      // the deltas put together; of a stream only the tokens of the thinking are counted
+  int reasoning_tokens = 0;  // the same number, counted on the way
+  cascade::CascadeEnd end;
+};
 
-// The chunks of a stream, in order: role, deltas, finish, and usage when it was asked for. JSON, not yet framed.
-std::string role_chunk(const CompletionHead& head);
-std::string delta_chunk(const CompletionHead& head, const cascade::Delta& delta);
-std::string finish_chunk(const CompletionHead& head, const cascade::CascadeEnd& end, int reasoning_tokens);
-std::string usage_chunk(const CompletionHead& head, const cascade::CascadeEnd& end, int reasoning_tokens);
+// Of all choices: the prompt once, as each is an answer to the same one.
+cascade::Usage usage_of(const std::vector<Choice>& choices);
+
+// The response of a request without stream. choices[0] is the one that was routed: timings and "concerto" are its.
+std::string completion_body(const CompletionHead& head, const std::vector<Choice>& choices);
+
+// The chunks of a stream, in order: of each choice role, deltas, finish; then usage when it was asked for. JSON, not
+// yet framed.
+std::string role_chunk(const CompletionHead& head, int index);
+std::string delta_chunk(const CompletionHead& head, int index, const cascade::Delta& delta);
+std::string finish_chunk(const CompletionHead& head, int index, const Choice& choice);
+std::string usage_chunk(const CompletionHead& head, const std::vector<Choice>& choices);
 
 std::string models_body(const std::vector<ModelInfo>& models);
 std::string model_body(const ModelInfo& model);
