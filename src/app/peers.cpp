@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "app/model_path.h"
 #include "app/terminal.h"
@@ -15,13 +16,38 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Whole or not at all: an interrupted run is gone on with from these files.
 bool write_file(const fs::path& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  out.flush();
-  if (out.good()) return true;
+  const fs::path unfinished = path.string() + ".part";
+  {
+    std::ofstream out(unfinished, std::ios::binary);
+    out << text;
+    out.flush();
+    std::error_code error;
+    if (out.good()) fs::rename(unfinished, path, error);
+    if (out.good() && !error) return true;
+  }
   print_error(fmt::format("{}: can't be written", path.string()));
   return false;
+}
+
+bool write_reports(const fs::path& folder, const eval::Results& results) {
+  const bool good = write_file(folder / "results.json", eval::results_json(results));
+  return write_file(folder / "report.html", eval::results_html(results)) && good;
+}
+
+// What an interrupted run of the same comparison left behind.
+std::optional<eval::Results> read_earlier(const fs::path& path, const eval::ComparisonOptions& options) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return std::nullopt;
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  auto results = eval::read_results(text);
+  if (!results || !eval::continues(*results, options)) {
+    print_note(fmt::format("{}: of another comparison: it begins anew", path.string()));
+    return std::nullopt;
+  }
+  print_note(fmt::format("{}: finished shapes are taken over", path.string()));
+  return *std::move(results);
 }
 
 std::string duration(double seconds) {
@@ -72,17 +98,22 @@ int bench_with_peers(const PeersArguments& a, const std::vector<std::string>& mo
   options.command = fmt::format("concerto bench {}--vs-peers {} --shapes {} --pairs {}", names, *a.folder,
                                 a.full ? "full" : a.shapes, a.pairs);
   options.progress = show;
+  std::optional<eval::Results> earlier;
+  bool good = true;
+  if (a.out) {
+    const fs::path folder = *a.out;
+    earlier = read_earlier(folder / "results.json", options);
+    if (earlier) options.earlier = &*earlier;
+    options.finished_shape = [&good, folder](const eval::Results& so_far) { good &= write_reports(folder, so_far); };
+  }
   const auto results = eval::compare_with_peers(options);
   if (colours_on_stderr()) fmt::print(stderr, "\r\x1b[K");
   if (!results) {
     print_error(results.error());
     return kFailure;
   }
-  bool good = !eval::ours_failed(*results);
-  if (a.out) {
-    good &= write_file(fs::path(*a.out) / "results.json", eval::results_json(*results));
-    good &= write_file(fs::path(*a.out) / "report.html", eval::results_html(*results));
-  }
+  good &= !eval::ours_failed(*results);
+  if (a.out) good &= write_reports(*a.out, *results);
   good &= write_out(json         ? eval::results_json(*results)
                     : a.markdown ? eval::results_markdown(*results)
                                  : eval::results_text(*results));

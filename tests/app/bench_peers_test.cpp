@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -105,6 +106,48 @@ TEST_F(BenchPeers, WithoutPeersOursIsMeasuredAndTheyAreNamed) {
   EXPECT_GT(rows[0]["contenders"][0]["value"]["median"].get<double>(), 0);
   EXPECT_EQ(rows[1]["name"], "memory");
   EXPECT_GT(rows[1]["contenders"][0]["value"]["median"].get<double>(), 98);  // MB: the file's weights at least
+}
+
+TEST_F(BenchPeers, ServersAreAskedOverHttp) {
+  const eval::ChildRun run = bench({"--shapes", "prefix-128,fork-2,gap-128", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const json results = json::parse(run.out);
+  std::map<std::string, double> figures;
+  for (const json& row : results["models"][0]["rows"]) {
+    ASSERT_TRUE(row["contenders"][0].contains("value")) << row;
+    figures[row["name"]] = row["contenders"][0]["value"]["median"];
+  }
+  ASSERT_EQ(figures.size(), 5U) << run.out;
+  EXPECT_GT(figures["prefix-128"], 0);
+  EXPECT_GT(figures["prefix-128 of cold"], 0);
+  EXPECT_LT(figures["prefix-128 of cold"], 100);  // %: the prefix was not computed twice
+  EXPECT_GT(figures["fork-2 against 2 prompts"], 1);
+  EXPECT_GT(figures["gap-128"], 0);
+  EXPECT_LT(figures["gap-128"], 5);
+}
+
+TEST_F(BenchPeers, GoesOnWithWhatAnInterruptedRunLeft) {
+  const std::string out = (folder / "out").string();
+  const fs::path file = fs::path(out) / "results.json";
+  ASSERT_EQ(bench({"--shapes", "start", "--out", out}).exit_code, 0);
+  json left = json::parse(read(file));
+  EXPECT_EQ(left["complete"], true);
+  left["complete"] = false;
+  left["models"][0]["rows"][0]["contenders"][0]["value"]["samples"][0] = 12.5;
+  std::ofstream(file) << left.dump();
+  ASSERT_EQ(bench({"--shapes", "start,prefill-16", "--out", out}).exit_code, 0);
+  json whole = json::parse(read(file));
+  const json& rows = whole["models"][0]["rows"];
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[0]["contenders"][0]["value"]["median"], 12.5);  // not measured again
+  EXPECT_EQ(rows[1]["name"], "memory");
+  EXPECT_EQ(rows[2]["name"], "prefill-16");
+  // Another way of measuring, or a run that had come to its end, is a new comparison.
+  whole["complete"] = false;
+  whole["pairs"] = 5;
+  std::ofstream(file) << whole.dump();
+  ASSERT_EQ(bench({"--shapes", "start", "--out", out}).exit_code, 0);
+  EXPECT_NE(json::parse(read(file))["models"][0]["rows"][0]["contenders"][0]["value"]["median"], 12.5);
 }
 
 TEST_F(BenchPeers, WrongShapesAreAUsageError) {

@@ -1,11 +1,15 @@
 // What the peers' programs printed when they were run on SmolLM2-135M, and what they might print.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "eval/bench/child.h"
 #include "eval/bench/contender.h"
+#include "eval/bench/served.h"
 
 namespace concerto::eval {
 namespace {
@@ -84,7 +88,9 @@ TEST(Shapes, NamesGoBothWays) {
   std::string names;
   for (const Shape& shape : *shapes) names.append(names.empty() ? "" : ",").append(shape_name(shape));
   EXPECT_EQ(names,
-            "prefill-16,prefill-64,prefill-512,prefill-4096,decode-0,decode-4096,streams-2,streams-4,streams-8,start");
+            "prefill-16,prefill-64,prefill-512,prefill-4096,decode-0,decode-4096,streams-2,streams-4,streams-8,start,"
+            "prefix-2048,fork-4,gap-2048");
+  EXPECT_EQ(parse_shapes("served").value().size(), 3U);
   EXPECT_EQ(parse_shapes(names).value(), *shapes);
   EXPECT_EQ(parse_shapes("decode-0,quick,decode-0").value().size(), 3U);
   for (const char* wrong : {"", "prefill", "prefill-", "prefill-0", "prefill-5x", "streams-257", "decode--1", "start,",
@@ -102,6 +108,34 @@ TEST(Child, OutputStatusTimeAndMemory) {
   EXPECT_EQ(run->err, "err\n");
   EXPECT_GT(run->peak_resident_bytes, 100e3);
   EXPECT_EQ(run_child({"sh", "-c", "kill -9 $$"}, "", {}, 10)->exit_code, 137);
+}
+
+TEST(Child, AServerEndsWhenAsked) {
+  const auto started = std::chrono::steady_clock::now();
+  const base::CancelToken stop;
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    stop.cancel();
+  });
+  const auto run =
+      run_child({"sh", "-c", "trap 'echo bye; exit 7' TERM; while :; do sleep 0.05; done"}, "", {}, 60, &stop);
+  later.join();
+  ASSERT_TRUE(run) << run.error().message;
+  EXPECT_EQ(run->exit_code, 7);
+  EXPECT_EQ(run->out, "bye\n");
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(5));
+}
+
+TEST(Served, CommandsAndPrompts) {
+  EXPECT_EQ(
+      shell_words(server_command(llama(), {Work::kFork, 4}, "m.gguf", 2, 4242)),
+      "peers/llama.cpp/build/bin/llama-server -m m.gguf -t 2 --host 127.0.0.1 --port 4242 -np 4 -c 12288 --repack");
+  EXPECT_EQ(shell_words(server_command(ourselves("concerto"), {Work::kGap, 2048}, "m.gguf", 2, 4242)),
+            "concerto serve --config concerto.toml --port 4242 -t 2");
+  const std::string words = words_of(100, 1);
+  EXPECT_EQ(std::ranges::count(words, ' '), 99);
+  EXPECT_EQ(words, words_of(100, 1));
+  EXPECT_NE(words.substr(0, 30), words_of(100, 2).substr(0, 30));
 }
 
 TEST(Child, LongOutputIsCutAndTheEndOfErrorsKept) {

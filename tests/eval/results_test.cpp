@@ -50,6 +50,29 @@ Results sample() {
   return r;
 }
 
+TEST(Json, ReadsBackWhatAnInterruptedRunNeeds) {
+  Results before = sample();
+  before.program = "2026-01-01T00:00:00Z";
+  before.models[0].model.file_bytes = 12345;
+  const auto after = read_results(results_json(before));
+  ASSERT_TRUE(after) << after.error().message;
+  EXPECT_EQ(after->program, before.program);
+  EXPECT_FALSE(after->complete);
+  EXPECT_EQ(after->processor, "Some CPU");
+  EXPECT_EQ(after->pairs, 2);
+  ASSERT_EQ(after->models.size(), 1U);
+  EXPECT_EQ(after->models[0].model.file_bytes, 12345);
+  // Every figure of every row follows from what was read.
+  ASSERT_EQ(after->models[0].rows.size(), 2U);
+  Results again = before;
+  again.models[0].rows = after->models[0].rows;
+  EXPECT_EQ(results_json(again), results_json(before));
+  for (const char* bad : {"", "[]", "{}", R"({"models": 5})", R"({"models": [)"})
+    EXPECT_FALSE(read_results(bad)) << bad;
+  EXPECT_TRUE(
+      read_results(R"({"models":[{"rows":[{"contenders":[5,{"value":{"samples":["x"]}}],"probes":[null]}]},7]})"));
+}
+
 TEST(Spread, MedianAndRange) {
   EXPECT_EQ(spread_of({}).median, 0);
   EXPECT_EQ(spread_of({3}).median, 3);

@@ -249,10 +249,13 @@ Verb bench_verb() {
                 .text("--vs-peers", &a->peers.folder, "DIR",
                       "compare with DIR/llama.cpp and DIR/ik_llama.cpp, built in build/bin; takes several models")
                 .text("--shapes", &a->peers.shapes, "LIST",
-                      "with --vs-peers: prefill-N, decode-N (context), streams-N, start, quick, full")
+                      "with --vs-peers: prefill-N, decode-N (context), streams-N, start, prefix-N, fork-N, gap-N (of "
+                      "servers), quick, served, full")
                 .flag("--full", &a->peers.full, "with --vs-peers: the same as --shapes full")
                 .integer("--pairs", &a->peers.pairs, 1, 100, "with --vs-peers: runs of each, in turn")
-                .text("--out", &a->peers.out, "DIR", "with --vs-peers: write results.json and report.html there")
+                .text("--out", &a->peers.out, "DIR",
+                      "with --vs-peers: write results.json and report.html there after each shape; a second run goes "
+                      "on with them")
                 .flag("--markdown", &a->peers.markdown, "with --vs-peers: print the tables as Markdown")
                 .footer("Prints medians. On a machine that others use too, compare runs that alternate.");
           },

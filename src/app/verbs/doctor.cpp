@@ -9,6 +9,7 @@
 #include "app/config.h"
 #include "app/model_path.h"
 #include "app/paths.h"
+#include "app/sameness.h"
 #include "app/terminal.h"
 #include "app/verb.h"
 #include "base/cpu_features.h"
@@ -22,6 +23,8 @@ namespace {
 
 struct Arguments {
   Overrides overrides;
+  std::optional<std::string> sameness;  // a model
+  int requests = 1000;
 };
 
 // One line of the report; remembers whether anything is wrong.
@@ -147,7 +150,43 @@ void configuration(const Overrides& flags, Report* report) {
   report->good(fmt::format("{} ({} open cases)", config->store_path, open ? *open : -1));
 }
 
+int sameness(const Arguments& arguments) {
+  const auto path = find_model(*arguments.sameness);
+  if (!path) {
+    print_error(path.error());
+    return kFailure;
+  }
+  SamenessOptions options;
+  options.model = *path;
+  options.requests = arguments.requests;
+  const bool terminal = colours_on_stderr();
+  std::string shown;
+  options.progress = [&](int done, const std::string& setting) {
+    if (terminal) {
+      fmt::print(stderr, "\r{} of {}: {}\x1b[K", done, arguments.requests, setting);
+    } else if (setting != shown) {
+      print_note(fmt::format("{} of {}: {}", done, arguments.requests, setting));
+    }
+    shown = setting;
+  };
+  const auto report = check_sameness(options);
+  if (terminal) fmt::print(stderr, "\r\x1b[K");
+  if (!report) {
+    print_error(report.error());
+    return kFailure;
+  }
+  std::string out;
+  for (const std::string& difference : report->differences) out += difference + "\n";
+  out += fmt::format(
+      "{} of {} requests gave the same bytes: {} different ones, in {} settings of the engine, 1 to 8 at once, "
+      "streamed "
+      "and not\n",
+      report->same, report->requests, report->different_prompts, report->settings);
+  return write_out(out) && report->same == report->requests ? kOk : kFailure;
+}
+
 int run(const Arguments& arguments) {
+  if (arguments.sameness) return sameness(arguments);
   Report report;
   machine(&report);
   models(&report);
@@ -162,6 +201,9 @@ Verb doctor_verb() {
   return {"doctor", "Show what this machine has and check the configuration",
           [arguments](Flags& flags) {
             flags.text("-c,--config", &arguments->overrides.config, "FILE", "the configuration (default: as serve)")
+                .text("--sameness", &arguments->sameness, "MODEL",
+                      "check instead that the same request gives the same bytes here, whatever runs beside it")
+                .integer("--requests", &arguments->requests, 1, 1 << 20, "with --sameness: how many to send")
                 .footer("Ends with 1 when something is wrong.");
           },
           [arguments] { return run(*arguments); }};

@@ -26,6 +26,7 @@ using base::fail;
 
 constexpr size_t kMaxOut = 1 << 20;
 constexpr size_t kMaxErr = 64 << 10;
+constexpr int64_t kEndSeconds = 10;  // for a server that was asked to end
 
 struct Pipe {
   int read = -1;
@@ -71,13 +72,20 @@ struct Actions {
 };
 
 // Reads both pipes until the child closed them. false: the deadline passed first.
-bool drain(Pipe& out, Pipe& err, ChildRun& run, int64_t deadline_ns) {
+bool drain(Pipe& out, Pipe& err, ChildRun& run, int64_t deadline_ns, pid_t pid, const base::CancelToken* stop) {
+  bool asked = false;
   std::array<char, 1 << 14> chunk{};
   while (out.read >= 0 || err.read >= 0) {
     const int64_t left_ms = (deadline_ns - base::system_clock().now_ns()) / 1'000'000;
     if (left_ms <= 0) return false;
+    if (stop != nullptr && stop->cancelled() && !asked) {
+      asked = true;
+      deadline_ns = std::min(deadline_ns, base::system_clock().now_ns() + kEndSeconds * 1'000'000'000);
+      ::kill(pid, SIGTERM);
+    }
     pollfd polled[] = {{out.read, POLLIN, 0}, {err.read, POLLIN, 0}};
-    const int ready = ::poll(polled, 2, static_cast<int>(std::min<int64_t>(left_ms, 1000)));
+    const int64_t wait_ms = stop == nullptr ? 1000 : 20;
+    const int ready = ::poll(polled, 2, static_cast<int>(std::min(left_ms, wait_ms)));
     if (ready < 0 && errno != EINTR) return false;
     for (int i = 0; i < 2 && ready > 0; ++i) {
       if (polled[i].fd < 0 || polled[i].revents == 0) continue;
@@ -99,7 +107,8 @@ bool drain(Pipe& out, Pipe& err, ChildRun& run, int64_t deadline_ns) {
 }  // namespace
 
 base::Result<ChildRun> run_child(const std::vector<std::string>& argv, const std::string& folder,
-                                 const std::vector<std::string>& environment, double seconds_allowed) {
+                                 const std::vector<std::string>& environment, double seconds_allowed,
+                                 const base::CancelToken* stop) {
   Pipe out;
   Pipe err;
   if (argv.empty() || !out.open() || !err.open()) {
@@ -121,7 +130,7 @@ base::Result<ChildRun> run_child(const std::vector<std::string>& argv, const std
   out.close_write();
   err.close_write();
   ChildRun run;
-  const bool ended = drain(out, err, run, start + static_cast<int64_t>(seconds_allowed * 1e9));
+  const bool ended = drain(out, err, run, start + static_cast<int64_t>(seconds_allowed * 1e9), pid, stop);
   if (!ended) ::kill(pid, SIGKILL);
   int status = 0;
   rusage usage{};
@@ -130,7 +139,7 @@ base::Result<ChildRun> run_child(const std::vector<std::string>& argv, const std
   run.seconds = static_cast<double>(base::system_clock().now_ns() - start) / 1e9;
   run.peak_resident_bytes = static_cast<double>(usage.ru_maxrss) * 1024;
   run.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  if (!ended) {
+  if (!ended && (stop == nullptr || !stop->cancelled())) {
     return fail(Code::kTimeout,
                 fmt::format("{}: killed after {:.0f} s\n{}", argv[0], seconds_allowed, last_lines(run.err, 3)));
   }

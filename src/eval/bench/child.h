@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cancel_token.h"
 #include "base/result.h"
 
 namespace concerto::eval {
@@ -18,9 +19,11 @@ struct ChildRun {
 
 // argv[0] is a path or a name to be looked up in PATH; stdin is empty; `folder` becomes its working folder (programs
 // leave logs there), "" keeps ours. `environment`: "NAME=value", in addition to ours.
-// kIo: it can't be started; kTimeout: it was killed after `seconds_allowed`.
+// kIo: it can't be started; kTimeout: it was killed after `seconds_allowed`. A server ends when `stop` is cancelled: it
+// is asked to (SIGTERM), and killed when it does not within some seconds.
 base::Result<ChildRun> run_child(const std::vector<std::string>& argv, const std::string& folder,
-                                 const std::vector<std::string>& environment, double seconds_allowed);
+                                 const std::vector<std::string>& environment, double seconds_allowed,
+                                 const base::CancelToken* stop = nullptr);
 
 // The last `count` lines that hold something, each cut to 200 bytes.
 std::string last_lines(const std::string& text, int count);

@@ -15,6 +15,7 @@
 #include "base/thread_pool.h"
 #include "eval/bench/child.h"
 #include "eval/bench/contender.h"
+#include "eval/bench/served.h"
 #include "kernels/kernels.h"
 
 namespace concerto::eval {
@@ -78,7 +79,7 @@ std::string without_home(std::string text) {
 
 struct Measurement {
   double value = 0;  // in the unit of the shape's row
-  double peak_resident_bytes = 0;
+  double side = 0;   // in the unit of its side_figure()
 };
 
 base::Result<Measurement> measure(const Contender& contender, const Shape& shape, const std::vector<std::string>& argv,
@@ -88,10 +89,18 @@ base::Result<Measurement> measure(const Contender& contender, const Shape& shape
     return fail(Code::kUpstream, fmt::format("exit code {}\n{}", run.exit_code,
                                              telling_lines(run.err.empty() ? run.out : run.err, kLinesOfFailure)));
   }
-  if (shape.work == Work::kStart) return Measurement{run.seconds, run.peak_resident_bytes};
+  if (shape.work == Work::kStart) return Measurement{run.seconds, run.peak_resident_bytes * 1e-6};
   const auto rate = read_rate(contender, shape, run.out, run.err);
   if (!rate) return fail(rate.error().code, rate.error().message + "\n" + telling_lines(run.err, kLinesOfFailure));
-  return Measurement{*rate, run.peak_resident_bytes};
+  return Measurement{*rate, 0};
+}
+
+// When a program was written: what a version number does not tell.
+std::string written_of(const std::string& program) {
+  std::error_code error;
+  const auto written = std::chrono::time_point_cast<std::chrono::seconds>(
+      std::chrono::file_clock::to_sys(fs::last_write_time(program, error)));
+  return error ? "" : fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(written.time_since_epoch().count()));
 }
 
 PeerBuild build_of(const Contender& peer, const std::string& folder) {
@@ -103,10 +112,9 @@ PeerBuild build_of(const Contender& peer, const std::string& folder) {
       build.version = text.substr(at + 9, std::min<size_t>(text.find('\n', at) - at - 9, 100)) + ", ";
     }
   }
-  std::error_code error;
-  const auto written = std::chrono::time_point_cast<std::chrono::seconds>(
-      std::chrono::file_clock::to_sys(fs::last_write_time(program, error)));
-  if (!error) build.version += fmt::format("program of {:%Y-%m-%d}", fmt::gmtime(written.time_since_epoch().count()));
+  if (const std::string written = written_of(program); !written.empty()) {
+    build.version += "program of " + written.substr(0, 10);
+  }
   return build;
 }
 
@@ -136,11 +144,15 @@ class Runner {
     }
   }
 
-  ModelResults run_model(const std::string& path, ModelCost cost) {
-    read_through(path);
-    ModelResults out{std::move(cost), {}};
-    for (const Shape& shape : options_.shapes) run_shape(path, shape, out);
-    return out;
+  // Into the last of results.models.
+  void run_model(const std::string& path, Results& results) {
+    bool read = false;
+    for (const Shape& shape : options_.shapes) {
+      if (take_over(shape, results.models.back())) continue;
+      if (!std::exchange(read, true)) read_through(path);
+      run_shape(path, shape, results.models.back());
+      if (options_.finished_shape) options_.finished_shape(results);
+    }
   }
 
  private:
@@ -148,7 +160,7 @@ class Runner {
   struct Lane {
     const Contender* contender;
     Column column;
-    std::vector<double> memory, memory_ratios;
+    std::vector<double> side, side_ratios;
     bool rescue = false;
     bool out = false;
   };
@@ -161,8 +173,8 @@ class Runner {
     for (const Contender& peer : peers_) lanes.push_back(lane(peer));
     Row row;
     row.name = shape_name(shape);
-    row.unit = shape.work == Work::kStart ? "s" : "tokens/s";
-    row.lower_is_better = shape.work == Work::kStart;
+    row.unit = in_seconds(shape.work) ? "s" : "tokens/s";
+    row.lower_is_better = in_seconds(shape.work);
     row.pass = pass_of(out.model, shape);
     for (int pair = 0; pair < options_.pairs; ++pair) {
       if (auto probed = probe(options_.program, threads_)) row.probes.push_back(*probed);
@@ -171,17 +183,35 @@ class Runner {
       if (peers_.empty() && !run_lane(lanes[0], shape, path, where)) break;
       for (size_t i = 1; i < lanes.size(); ++i) run_pair(lanes[0], lanes[i], shape, path, where, pair % 2 == 1);
     }
-    Row memory;
-    memory.name = "memory";
-    memory.unit = "MB";
-    memory.lower_is_better = true;
+    Row side;
+    side.name = side_figure(shape).name;
+    side.unit = side_figure(shape).unit;
+    side.lower_is_better = side_figure(shape).lower_is_better;
     for (Lane& one : lanes) {
-      memory.columns.push_back(
-          {one.column.contender, one.column.command, one.memory, one.memory_ratios, one.column.failure});
+      side.columns.push_back({one.column.contender, one.column.command, one.side, one.side_ratios, ""});
       row.columns.push_back(std::move(one.column));
     }
     out.rows.push_back(std::move(row));
-    if (shape.work == Work::kStart) out.rows.push_back(std::move(memory));
+    if (!side.name.empty()) out.rows.push_back(std::move(side));
+  }
+
+  // The rows of a shape that an earlier run of the same comparison finished.
+  bool take_over(const Shape& shape, ModelResults& out) {
+    if (options_.earlier == nullptr) return false;
+    for (const ModelResults& model : options_.earlier->models) {
+      if (model.model.name != out.model.name || model.model.file_bytes != out.model.file_bytes) continue;
+      const auto named = [&](const std::string& name) {
+        return std::ranges::find_if(model.rows, [&](const Row& row) { return row.name == name; });
+      };
+      const auto row = named(shape_name(shape));
+      if (row == model.rows.end() || row->columns.empty()) return false;
+      if (std::ssize(row->columns[0].values) < options_.pairs) return false;
+      out.rows.push_back(*row);
+      if (const auto side = named(side_figure(shape).name); side != model.rows.end()) out.rows.push_back(*side);
+      effort_left_ -= effort(shape) * options_.pairs * runs_a_pair();
+      return true;
+    }
+    return false;
   }
 
   static Lane lane(const Contender& contender) { return {&contender, {contender.name, "", {}, {}, ""}, {}, {}}; }
@@ -197,9 +227,13 @@ class Runner {
     const auto mine = run_lane(ours, shape, path, where);
     if (!peer_first) theirs = run_lane(peer, shape, path, where);
     if (!mine || !theirs) return;
-    const bool seconds = shape.work == Work::kStart;
-    peer.column.ratios.push_back(seconds ? theirs->value / mine->value : mine->value / theirs->value);
-    peer.memory_ratios.push_back(theirs->peak_resident_bytes / mine->peak_resident_bytes);
+    const auto better = [](bool lower, double ours_is, double theirs_is) {
+      return lower ? theirs_is / ours_is : ours_is / theirs_is;
+    };
+    peer.column.ratios.push_back(better(in_seconds(shape.work), mine->value, theirs->value));
+    if (mine->side > 0) {
+      peer.side_ratios.push_back(better(side_figure(shape).lower_is_better, mine->side, theirs->side));
+    }
   }
 
   base::Result<Measurement> run_lane(Lane& lane, const Shape& shape, const std::string& path,
@@ -219,11 +253,18 @@ class Runner {
       return result;
     }
     lane.column.values.push_back(result->value);
-    lane.memory.push_back(result->peak_resident_bytes * 1e-6);
+    if (result->side > 0) lane.side.push_back(result->side);
     return result;
   }
 
   base::Result<Measurement> attempt(Lane& lane, const Shape& shape, const std::string& path) {
+    if (is_served(shape.work)) {
+      const auto figures = measure_served(*lane.contender, shape, path, threads_, scratch_.path(),
+                                          options_.child_seconds, &lane.column.command);
+      lane.column.command = without_home(std::move(lane.column.command));
+      if (!figures) return tl::make_unexpected(figures.error());
+      return Measurement{figures->seconds, figures->side};
+    }
     const auto argv = command_of(*lane.contender, shape, path, threads_, lane.rescue);
     lane.column.command = without_home(shell_words(argv));
     return measure(*lane.contender, shape, argv, scratch_.path(), options_.child_seconds);
@@ -273,14 +314,28 @@ base::Result<Results> compare_with_peers(const ComparisonOptions& options) {
   results.command = without_home(options.command);
   results.pairs = options.pairs;
   results.threads = options.threads > 0 ? options.threads : results.cores;
+  results.program = written_of(options.program);
   ComparisonOptions absolute = options;
   std::error_code error;
   absolute.peers = fs::absolute(options.peers, error).string();
   absolute.program = fs::absolute(options.program, error).string();
   Runner runner(absolute, results.threads);
   runner.find_peers(results);
-  for (size_t i = 0; i < paths.size(); ++i) results.models.push_back(runner.run_model(paths[i], std::move(costs[i])));
+  for (size_t i = 0; i < paths.size(); ++i) {
+    results.models.push_back({std::move(costs[i]), {}});
+    runner.run_model(paths[i], results);
+  }
+  results.complete = true;
   return results;
+}
+
+bool continues(const Results& earlier, const ComparisonOptions& options) {
+  Results now;
+  describe_machine(now);
+  const std::string program = written_of(options.program);
+  return !earlier.complete && !program.empty() && earlier.program == program && earlier.processor == now.processor &&
+         earlier.system == now.system && earlier.cores == now.cores && earlier.pairs == options.pairs &&
+         earlier.threads == (options.threads > 0 ? options.threads : now.cores);
 }
 
 bool ours_failed(const Results& results) {

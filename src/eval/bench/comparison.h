@@ -31,10 +31,17 @@ struct ComparisonOptions {
   std::string version;                            // of ours, for the record
   std::string command;                            // what was asked, for the record
   std::function<void(const Progress&)> progress;  // may be empty
+  // After each shape of each model: what there is so far. May be empty.
+  std::function<void(const Results&)> finished_shape;
+  // What an interrupted run of the same comparison left (continues()): its finished shapes are not measured again.
+  const Results* earlier = nullptr;
 };
 
 // Fails only for models that can't be read; ours that fails has a Column::failure, as a peer has.
 base::Result<Results> compare_with_peers(const ComparisonOptions& options);
+
+// True when `earlier` was interrupted, and measured by the same program, on the same machine, in the same way.
+bool continues(const Results& earlier, const ComparisonOptions& options);
 
 // True when some run of ours failed.
 bool ours_failed(const Results& results);

@@ -24,7 +24,16 @@ std::vector<Contender> peers_below(const std::string& dir) {
 
 std::string program_of(const Contender& contender, const Shape& shape) {
   if (contender.kind == ContenderKind::kConcerto) return contender.program;
+  if (is_served(shape.work)) return contender.program + "/llama-server";
   return contender.program + (shape.work == Work::kStreams ? "/llama-batched-bench" : "/llama-bench");
+}
+
+int server_slots(const Shape& shape) { return shape.work == Work::kFork ? shape.count : 2; }
+
+int server_context(const Shape& shape) {
+  constexpr int kAnswer = 1024;  // the answers, and words of several tokens
+  const int prompt = shape.work == Work::kFork ? kForkPrompt : shape.count;
+  return (2 * prompt + kAnswer + 255) / 256 * 256;
 }
 
 namespace {
@@ -50,6 +59,10 @@ Words our_flags(const Shape& shape) {
       words = numbers(1, 1, 0, 1);
       words.emplace_back("--no-warmup");
       return words;
+    case Work::kPrefix:
+    case Work::kFork:
+    case Work::kGap:
+      break;  // server_command()
   }
   return words;
 }
@@ -68,6 +81,21 @@ Words bench_flags(ContenderKind kind, const Shape& shape) {
 }
 
 }  // namespace
+
+std::vector<std::string> server_command(const Contender& contender, const Shape& shape, const std::string& model,
+                                        int threads, int port) {
+  Words words = {program_of(contender, shape)};
+  const std::string at = std::to_string(port);
+  if (contender.kind == ContenderKind::kConcerto) {
+    append(words, {"serve", "--config", "concerto.toml", "--port", at, "-t", std::to_string(threads)});
+    return words;
+  }
+  const int slots = server_slots(shape);
+  append(words, {"-m", model, "-t", std::to_string(threads), "--host", "127.0.0.1", "--port", at, "-np",
+                 std::to_string(slots), "-c", std::to_string(slots * server_context(shape))});
+  append(words, contender.batched_flags);
+  return words;
+}
 
 std::vector<std::string> command_of(const Contender& contender, const Shape& shape, const std::string& model,
                                     int threads, bool rescue) {

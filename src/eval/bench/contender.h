@@ -35,6 +35,12 @@ std::vector<Contender> peers_below(const std::string& dir);
 
 // The program that measures the shape, which may not exist.
 std::string program_of(const Contender& contender, const Shape& shape);
+// A server for a served shape; ours reads concerto.toml in its working folder.
+std::vector<std::string> server_command(const Contender& contender, const Shape& shape, const std::string& model,
+                                        int threads, int port);
+// Requests at once, and the tokens of one, that the shape asks of a server.
+int server_slots(const Shape& shape);
+int server_context(const Shape& shape);
 std::vector<std::string> command_of(const Contender& contender, const Shape& shape, const std::string& model,
                                     int threads, bool rescue);
 

@@ -49,6 +49,9 @@ PassCost pass_of(const ModelCost& model, const Shape& shape) {
       return {n, n * (model.layer_macs + model.head_macs),
               model.layer_bytes + model.head_bytes + n * (kStreamPrompt + kGenerated / 2.0) * model.kv_token_bytes};
     case Work::kStart:
+    case Work::kPrefix:
+    case Work::kFork:
+    case Work::kGap:
       break;
   }
   return {};

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "eval/bench/model_cost.h"
 #include "eval/bench/probes.h"
 #include "eval/bench/shape.h"
@@ -55,8 +57,10 @@ struct PeerBuild {
 };
 
 struct Results {
-  std::string version;  // of Concerto
-  std::string date;     // ISO 8601, UTC
+  std::string version;    // of Concerto
+  std::string program;    // when its executable was written
+  bool complete = false;  // else the run was interrupted, or goes on
+  std::string date;       // ISO 8601, UTC
   std::string command;
   std::string processor;
   std::string system;   // kernel and its release
@@ -86,6 +90,8 @@ std::string figures(const std::vector<double>& values);
 
 // The same results four ways. All pure.
 std::string results_json(const Results& results);
+// The way back, as far as an interrupted run needs it. kCorrupt: it is no such text.
+base::Result<Results> read_results(std::string_view json);
 std::string results_text(const Results& results);      // for a terminal
 std::string results_markdown(const Results& results);  // for a page of docs/
 std::string results_html(const Results& results);      // self-contained, with a roofline plot a model

@@ -15,7 +15,10 @@ struct Kind {
 };
 constexpr Kind kKinds[] = {{"prefill-", Work::kPrefill, 1, 1 << 20},
                            {"decode-", Work::kDecode, 0, 1 << 20},
-                           {"streams-", Work::kStreams, 1, 256}};
+                           {"streams-", Work::kStreams, 1, 256},
+                           {"prefix-", Work::kPrefix, 64, 1 << 16},
+                           {"fork-", Work::kFork, 2, 16},
+                           {"gap-", Work::kGap, 64, 1 << 16}};
 
 base::Result<Shape> parse_shape(std::string_view name) {
   if (name == "start") return Shape{Work::kStart, 0};
@@ -30,7 +33,9 @@ base::Result<Shape> parse_shape(std::string_view name) {
   }
   return base::fail(
       base::Code::kInvalidArgument,
-      fmt::format("shapes: expected prefill-N, decode-N, streams-N, start, quick or full, found '{}'", name));
+      fmt::format("shapes: expected prefill-N, decode-N, streams-N, start, prefix-N, fork-N, gap-N, quick, served or "
+                  "full, found '{}'",
+                  name));
 }
 
 }  // namespace
@@ -47,7 +52,18 @@ std::vector<Shape> quick_shapes() { return {{Work::kPrefill, 512}, {Work::kDecod
 std::vector<Shape> full_shapes() {
   return {{Work::kPrefill, 16}, {Work::kPrefill, 64},  {Work::kPrefill, 512}, {Work::kPrefill, 4096},
           {Work::kDecode, 0},   {Work::kDecode, 4096}, {Work::kStreams, 2},   {Work::kStreams, 4},
-          {Work::kStreams, 8},  {Work::kStart, 0}};
+          {Work::kStreams, 8},  {Work::kStart, 0},     {Work::kPrefix, 2048}, {Work::kFork, 4},
+          {Work::kGap, 2048}};
+}
+
+std::vector<Shape> served_shapes() { return {{Work::kPrefix, 2048}, {Work::kFork, 4}, {Work::kGap, 2048}}; }
+
+SideFigure side_figure(const Shape& shape) {
+  if (shape.work == Work::kStart) return {"memory", "MB", true};
+  if (shape.work == Work::kPrefix) return {shape_name(shape) + " of cold", "%", true};
+  if (shape.work == Work::kFork)
+    return {fmt::format("{} against {} prompts", shape_name(shape), shape.count), "x", false};
+  return {};
 }
 
 base::Result<std::vector<Shape>> parse_shapes(std::string_view list) {
@@ -58,8 +74,10 @@ base::Result<std::vector<Shape>> parse_shapes(std::string_view list) {
   while (true) {
     const size_t comma = list.find(',');
     const std::string_view name = list.substr(0, comma);
-    if (name == "quick" || name == "full") {
-      for (const Shape& shape : name == "quick" ? quick_shapes() : full_shapes()) add(shape);
+    if (name == "quick" || name == "full" || name == "served") {
+      for (const Shape& shape : name == "quick" ? quick_shapes() : name == "full" ? full_shapes() : served_shapes()) {
+        add(shape);
+      }
     } else {
       TRY(const Shape shape, parse_shape(name));
       add(shape);
@@ -81,6 +99,12 @@ double effort(const Shape& shape) {
       return kStartCost + kPassCost * kGenerated + shape.count * (kStreamPrompt + kGenerated);
     case Work::kStart:
       return kStartCost;
+    case Work::kPrefix:
+      return kStartCost + shape.count;
+    case Work::kFork:
+      return kStartCost + (shape.count + 1) * kForkPrompt + 2 * kPassCost * kForkTokens;
+    case Work::kGap:
+      return kStartCost + 2 * shape.count;
   }
   return kStartCost;
 }
