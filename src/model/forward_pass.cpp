@@ -267,18 +267,23 @@ void ForwardPass::attend(int layer, const std::vector<QueryRun>& runs, int rows)
   const int group = c_.n_heads / c_.n_kv_heads;
   const auto width = static_cast<size_t>(q_width_);
   const float scale = 1.0F / std::sqrt(static_cast<float>(c_.head_dim));
-  pool_.parallel_for(static_cast<int>(runs.size()) * c_.n_kv_heads, 1, [&](int begin, int end, int) {
+  // The heads of a group share the reading of K and V, unless workers would stand idle for that.
+  const int groups = static_cast<int>(runs.size()) * c_.n_kv_heads;
+  const int parts = std::clamp(pool_.size() / std::max(groups, 1), 1, group);
+  pool_.parallel_for(groups * parts, 1, [&](int begin, int end, int) {
     for (int i = begin; i < end; ++i) {
-      const auto& run = runs[static_cast<size_t>(i / c_.n_kv_heads)];
-      const int g = i % c_.n_kv_heads;
+      const auto& run = runs[static_cast<size_t>(i / parts / c_.n_kv_heads)];
+      const int g = i / parts % c_.n_kv_heads;
+      const int first_head = group * (i % parts) / parts;
+      const int heads = group * (i % parts + 1) / parts - first_head;
       const auto& token = batch_.tokens[static_cast<size_t>(run.token)];
-      const auto head_offset = static_cast<size_t>(g) * static_cast<size_t>(group) * static_cast<size_t>(c_.head_dim);
+      const auto head_offset = static_cast<size_t>(g * group + first_head) * static_cast<size_t>(c_.head_dim);
       k_.attention({.q = s_.q + static_cast<size_t>(run.token) * width + head_offset,
                     .q_stride = q_width_,
                     .out = s_.mix + static_cast<size_t>(run.out_row) * width + head_offset,
                     .out_stride = q_width_,
                     .queries = run.count,
-                    .group = group,
+                    .group = heads,
                     .head_dim = c_.head_dim,
                     .first_position = token.position,
                     .scale = scale,

@@ -4,7 +4,7 @@
 //   1. norm + quantise        by tokens (inline for few), into the forms that the matrices read; in all phases a worker
 //                             begins with the same tokens when there are many, with the same panels when there are few
 //   2. q, k, v + bias + rope + KV store   by heads: a head is whole panels, so nothing needs a barrier in between
-//   3. attention              by (run of queries, kv head), the longest first
+//   3. attention              by (run of queries, kv head), the longest first; by parts of its group when those are few
 //   4. quantise | o + residual by panels
 //   5. norm + quantise | gate, up + silu by panels | quantise | down + residual by panels
 // Every value depends on its own token alone and is computed in the same order whoever computes it (engine contract).

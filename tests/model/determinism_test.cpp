@@ -60,6 +60,13 @@ TEST_P(Determinism, ThreadsDoNotMatter) {
   EXPECT_EQ(Runner(*model_, five_, 1, 3).step({{0, prompt_}}), expected_);
 }
 
+// One token on more workers than kv heads: they share the heads of a group out.
+TEST_P(Determinism, WorkersThatShareAGroupOfHeadsDoNotMatter) {
+  Runner runner(*model_, five_, 1, 3);
+  for (size_t i = 0; i < prompt_.size(); ++i)
+    EXPECT_EQ(runner.step({{0, part(prompt_, i, i + 1)}})[0], expected_[i]) << "token " << i;
+}
+
 TEST_P(Determinism, WhatTheKvPoolHeldDoesNotMatter) {
   EXPECT_EQ(Runner(*model_, two_, 1, 3, 0xff).step({{0, prompt_}}), expected_);
 }

@@ -4,8 +4,9 @@
 // kVectors vectors of positions are summed in registers (each K vector loaded once for kRows rows), then the softmax
 // step of each row, then outputs of kRows rows x kVectors vectors of dims (each V vector loaded once). Both products
 // are the same inner loop over pairs. A row that doesn't see some of a block's positions gives them weight 0, which
-// changes no bit. P (Pairs) says how pairs of bf16 are kept and multiplied on the ISA. Included by files built with ISA
-// flags.
+// changes no bit. While a tile of K or V is multiplied, the tile that comes after it is prefetched line by line: in a
+// decode step both come from memory, where the hardware prefetcher stops at every page. P (Pairs) says how pairs of
+// bf16 are kept and multiplied on the ISA. Included by files built with ISA flags.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -33,10 +34,17 @@ struct AttentionTile {
   int rows;
 };
 
+// One tile of K or V, and the tile of the same size that is read after it (itself: none).
+struct TileInTurn {
+  const uint16_t* data;
+  const uint16_t* next;
+};
+
 // sums[r][v] = sum over pairs of rows[r][pair] * b[pair][v], R rows x NV vectors. even_tail: one more, half pair.
+// The lines `ahead` values behind those of b are prefetched into the second-level cache.
 template <class P, int R, int NV>
 CONCERTO_FORCE_INLINE void pair_products(const typename P::Row* rows, ptrdiff_t row_stride, const uint16_t* b,
-                                         ptrdiff_t b_stride, int pairs, bool even_tail,
+                                         ptrdiff_t ahead, ptrdiff_t b_stride, int pairs, bool even_tail,
                                          typename P::F (&sums)[R][NV]) noexcept {
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -48,6 +56,8 @@ CONCERTO_FORCE_INLINE void pair_products(const typename P::Row* rows, ptrdiff_t 
     typename P::Pair vectors[NV];
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) vectors[v] = P::load_pair(b + v * 32);
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) __builtin_prefetch(b + ahead + v * 32, 0, 2);
     if (j == pairs) {
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) vectors[v] = P::even_only(vectors[v]);
@@ -63,9 +73,10 @@ CONCERTO_FORCE_INLINE void pair_products(const typename P::Row* rows, ptrdiff_t 
 
 // Scores of R rows from `row` on for NV vectors of positions from vector `first` on.
 template <class P, int R, int NV>
-void scores(AttentionTile<P>& t, int row, int first, const uint16_t* k_tile, int dims) noexcept {
+void scores(AttentionTile<P>& t, int row, int first, TileInTurn k, int dims) noexcept {
   typename P::F sums[R][NV];
-  pair_products<P, R, NV>(t.q[row], kMaxHeadDim, k_tile + first * 32, kKvBlockTokens * 2, dims / 2, false, sums);
+  pair_products<P, R, NV>(t.q[row], kMaxHeadDim, k.data + first * 32, k.next - k.data, kKvBlockTokens * 2, dims / 2,
+                          false, sums);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -75,10 +86,10 @@ void scores(AttentionTile<P>& t, int row, int first, const uint16_t* k_tile, int
 
 // Outputs of R rows for NV vectors of dims: o = fma(o, c, products of the first `positions` positions).
 template <class P, int R, int NV>
-void outputs(AttentionTile<P>& t, int row, int first, const uint16_t* v_tile, int dims, int positions) noexcept {
+void outputs(AttentionTile<P>& t, int row, int first, TileInTurn v_tile, int dims, int positions) noexcept {
   typename P::F sums[R][NV];
-  pair_products<P, R, NV>(t.w[row], kKvBlockTokens, v_tile + first * 32, static_cast<ptrdiff_t>(dims) * 2,
-                          positions / 2, positions % 2 != 0, sums);
+  pair_products<P, R, NV>(t.w[row], kKvBlockTokens, v_tile.data + first * 32, v_tile.next - v_tile.data,
+                          static_cast<ptrdiff_t>(dims) * 2, positions / 2, positions % 2 != 0, sums);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     const auto c = P::set(t.c[row + r]);
@@ -92,7 +103,7 @@ void outputs(AttentionTile<P>& t, int row, int first, const uint16_t* v_tile, in
 
 // Covers `vectors` vectors with the widest register tiles that fit. Scores (positions == 0) or outputs.
 template <class P, int R, int NV>
-void sweep_vectors(AttentionTile<P>& t, int row, int first, int vectors, const uint16_t* tile, int dims,
+void sweep_vectors(AttentionTile<P>& t, int row, int first, int vectors, TileInTurn tile, int dims,
                    int positions) noexcept {
   for (; vectors - first >= NV; first += NV) {
     if (positions == 0) {
@@ -107,7 +118,7 @@ void sweep_vectors(AttentionTile<P>& t, int row, int first, int vectors, const u
 }
 
 template <class P, int R>
-void sweep_rows(int rows, AttentionTile<P>& t, int row, int vectors, const uint16_t* tile, int dims,
+void sweep_rows(int rows, AttentionTile<P>& t, int row, int vectors, TileInTurn tile, int dims,
                 int positions) noexcept {
   if (rows == R) {
     sweep_vectors<P, R, P::kVectors>(t, row, 0, vectors, tile, dims, positions);
@@ -116,14 +127,15 @@ void sweep_rows(int rows, AttentionTile<P>& t, int row, int vectors, const uint1
   }
 }
 
-// All rows of the tile, in chunks of nearly equal height.
+// All rows of the tile, in chunks of nearly equal height; the first of them prefetches.
 template <class P>
-void sweep(AttentionTile<P>& t, int vectors, const uint16_t* tile, int dims, int positions) noexcept {
+void sweep(AttentionTile<P>& t, int vectors, TileInTurn tile, int dims, int positions) noexcept {
   const int chunks = (t.rows + P::kRows - 1) / P::kRows;
   for (int i = 0, row = 0; i < chunks; ++i) {
     const int rows = (t.rows - row + chunks - i - 1) / (chunks - i);
     sweep_rows<P, P::kRows>(rows, t, row, vectors, tile, dims, positions);
     row += rows;
+    tile.next = tile.data;
   }
 }
 
@@ -171,6 +183,10 @@ void softmax_step(AttentionTile<P>& t, int first) noexcept {
   }
 }
 
+CONCERTO_FORCE_INLINE const uint16_t* block_at(const AttentionJob& job, int position) noexcept {
+  return job.kv + static_cast<size_t>(job.blocks[position / kKvBlockTokens]) * job.block_values;
+}
+
 template <class P>
 void attention_tile(const AttentionJob& job, int first_row, AttentionTile<P>& t) noexcept {
   const int dims = job.head_dim;
@@ -191,12 +207,15 @@ void attention_tile(const AttentionJob& job, int first_row, AttentionTile<P>& t)
     t.visible[r] = job.first_position + token + 1;
     most = t.visible[r];  // tokens ascend
   }
+  const uint16_t* block = block_at(job, 0);
   for (int first = 0; first < most; first += kKvBlockTokens) {
     const int positions = most - first < kKvBlockTokens ? most - first : kKvBlockTokens;
-    const uint16_t* block = job.kv + static_cast<size_t>(job.blocks[first / kKvBlockTokens]) * job.block_values;
-    sweep(t, (positions + 15) / 16, block + job.k_offset, dims, 0);
+    const uint16_t* k = block + job.k_offset;
+    const uint16_t* v = block + job.v_offset;
+    if (first + kKvBlockTokens < most) block = block_at(job, first + kKvBlockTokens);
+    sweep(t, (positions + 15) / 16, {k, v}, dims, 0);
     softmax_step(t, first);
-    sweep(t, dims / 16, block + job.v_offset, dims, positions);
+    sweep(t, dims / 16, {v, block + job.k_offset}, dims, positions);
   }
   for (int r = 0; r < t.rows; ++r) {
     const int token = (first_row + r) / job.group;
