@@ -50,6 +50,7 @@ struct TierConfig {
   int max_running = 16;
   int max_waiting = 512;
   engine::Speculation speculation = engine::Speculation::kAuto;
+  std::string draft;  // a small model of the same vocabulary that guesses for this one; empty: none
   // upstream
   std::string base_url;  // "https://host/v1"
   std::string api_key_file;

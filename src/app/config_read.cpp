@@ -204,6 +204,7 @@ void read_local(Reader* reader, const std::string& folder, TierConfig* out) {
   if (reader->text("quantize", &out->quantize) && out->quantize != "q8_0" && out->quantize != "q4_k") {
     reader->expected("quantize", *reader->find("quantize"), "\"q8_0\" or \"q4_k\"");
   }
+  reader->path("draft", &out->draft, folder);
   std::string speculation;
   if (reader->text("speculation", &speculation)) {
     const auto mode = engine::speculation_named(speculation);

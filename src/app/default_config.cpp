@@ -45,6 +45,7 @@ model = "{}"   # a .gguf file or a Hugging Face folder
 # kv_mb = 0                      # memory for running conversations; 0: what the server's memory leaves
 # itl_target_ms = 250            # a new prompt is computed in parts that hold up running answers no longer than this
 # speculation = "auto"           # guess from earlier text: faster where answers repeat it, never different; or "off"
+# draft = "small.gguf"           # a small model of the same family that guesses for a big one (7B)
 
 )";
 

@@ -44,7 +44,8 @@ base::Result<MemoryPlan> MemoryPlan::make(const Config& config, size_t available
   std::string models;
   for (const TierConfig& tier : config.tiers) {
     if (tier.kind != TierKind::kLocal) continue;
-    const size_t weights = expected_weight_bytes(tier.model, tier.quantize);
+    size_t weights = expected_weight_bytes(tier.model, tier.quantize);
+    if (!tier.draft.empty()) weights += expected_weight_bytes(tier.draft, tier.quantize);
     plan.expected_.push_back(weights + kWorking);
     needed += weights;
     models += fmt::format("{}{} {}", models.empty() ? "" : ", ", tier.name, format_bytes(static_cast<double>(weights)));

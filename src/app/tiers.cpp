@@ -30,6 +30,7 @@ base::Result<LoadedTier> make_local(const TierConfig& tier, const TierContext& c
   options.max_waiting = tier.max_waiting;
   options.quantize = tier.quantize;
   options.speculation = tier.speculation;
+  options.draft_path = tier.draft;
   options.progress = progress;
   LoadedTier loaded;
   TRY(loaded.engine, engine::Engine::open(options));

@@ -23,6 +23,7 @@ namespace {
 using base::Code;
 
 constexpr int kDefaultContext = 8192;
+constexpr int kDraftedRequests = 2;  // of the whole context: the draft model's memory; shorter ones are more
 
 struct LoopOptions {
   bool context_by_memory = false;
@@ -30,16 +31,35 @@ struct LoopOptions {
   int max_waiting = 0;
 };
 
+std::unique_ptr<DraftModel> make_draft(const EngineParts& parts, KvPool* kv) {
+  if (parts.draft == nullptr) return nullptr;
+  DraftModelParts own;
+  own.model = parts.draft.get();
+  own.pool = parts.pool.get();
+  own.kv = kv;
+  own.log_sum_exp = parts.table->log_sum_exp;
+  own.clock = &base::system_clock();
+  own.target_vocab = parts.model->config().n_vocab;
+  // A pass of few tokens takes about as long as reading the weights does.
+  const size_t target = parts.model->weight_bytes();
+  if (target > 0) own.relative_cost = static_cast<double>(parts.draft->weight_bytes()) / static_cast<double>(target);
+  return std::make_unique<DraftModel>(own);
+}
+
 // What the engine's thread works on. It belongs to that thread as much as to the Engine, see EngineImpl.
 class Loop {
  public:
-  Loop(EngineParts parts, std::unique_ptr<KvPool> kv, const SchedulerOptions& options, const LoopOptions& own)
+  // draft_kv: null exactly when there is no draft model.
+  Loop(EngineParts parts, std::unique_ptr<KvPool> kv, std::unique_ptr<KvPool> draft_kv, const SchedulerOptions& options,
+       const LoopOptions& own)
       : parts_(std::move(parts)),
         kv_(std::move(kv)),
+        draft_kv_(std::move(draft_kv)),
+        draft_(make_draft(parts_, draft_kv_.get())),
         limits_{parts_.model->config().n_vocab, options.context, own.context_by_memory},
         options_(own),
         scheduler_({parts_.model.get(), parts_.tokenizer.get(), parts_.pool.get(), kv_.get(), parts_.table->log_sum_exp,
-                    &base::system_clock()},
+                    &base::system_clock(), draft_.get()},
                    options) {
     counters_ = scheduler_.counters();
   }
@@ -86,7 +106,7 @@ class Loop {
     stats.accepted_tokens = counters_.accepted_tokens;
     stats.passes = counters_.passes;
     stats.preemptions = counters_.preemptions;
-    stats.weight_bytes = parts_.model->weight_bytes();
+    stats.weight_bytes = parts_.model->weight_bytes() + (parts_.draft ? parts_.draft->weight_bytes() : 0);
     stats.working_bytes = options_.working_bytes;
     stats.load_ms = parts_.load_ms;
     return stats;
@@ -160,6 +180,8 @@ class Loop {
 
   EngineParts parts_;
   std::unique_ptr<KvPool> kv_;
+  std::unique_ptr<KvPool> draft_kv_;
+  std::unique_ptr<DraftModel> draft_;
   RequestLimits limits_;
   LoopOptions options_;
   Scheduler scheduler_;  // the engine thread's
@@ -214,10 +236,9 @@ size_t working_bytes(const model::Model& model, const EngineOptions& options, in
 
 // Bytes for the KV pool: what was asked for, or what max_running requests of the whole context need. Never more than
 // the declared memory leaves, or, where none was declared, three quarters of what the process may still take.
-base::Result<size_t> kv_bytes_for(const model::Model& model, int context, const EngineOptions& options,
+base::Result<size_t> kv_bytes_for(const model::Model& model, int context, const EngineOptions& options, size_t weights,
                                   size_t working) {
   const size_t block = model.kv_layout().block_bytes();
-  const size_t weights = model.weight_bytes();
   const auto left_of = [](size_t whole, size_t part) { return whole > part ? whole - part : 0; };
   size_t room = std::numeric_limits<size_t>::max();
   if (options.memory_bytes > 0) {
@@ -264,8 +285,16 @@ base::Result<std::unique_ptr<Engine>> Engine::assemble(EngineParts parts, const 
   const model::Model& model = *parts.model;
   TRY_STATUS(check_options(options, model.config().n_context));
   int context = options.context > 0 ? options.context : std::min(model.config().n_context, kDefaultContext);
-  const size_t working = working_bytes(model, options, parts.pool->size());
-  TRY(const size_t kv_bytes, kv_bytes_for(model, context, options, working));
+  size_t weights = model.weight_bytes();
+  size_t working = working_bytes(model, options, parts.pool->size());
+  std::unique_ptr<KvPool> draft_kv;
+  if (parts.draft != nullptr) {
+    const int draft_blocks = kDraftedRequests * Scheduler::blocks_for(context + Speculator::kMaxRows, 1);
+    TRY(draft_kv, KvPool::create(parts.draft->kv_layout(), draft_blocks));
+    weights += parts.draft->weight_bytes();
+    working += draft_kv->bytes() + parts.draft->workspace_bytes(Speculator::kMaxRows * DraftModel::kCatchUp, 8);
+  }
+  TRY(const size_t kv_bytes, kv_bytes_for(model, context, options, weights, working));
   const size_t block = model.kv_layout().block_bytes();
   const size_t blocks = std::min(kv_bytes / block, static_cast<size_t>(std::numeric_limits<int32_t>::max()));
   if (blocks == 0) {
@@ -286,7 +315,8 @@ base::Result<std::unique_ptr<Engine>> Engine::assemble(EngineParts parts, const 
   scheduler.itl_target_ms = options.itl_target_ms;
   scheduler.prefix_cache = options.prefix_cache;
   scheduler.speculation = options.speculation;
-  return std::make_unique<EngineImpl>(std::make_shared<Loop>(std::move(parts), std::move(kv), scheduler,
+  return std::make_unique<EngineImpl>(std::make_shared<Loop>(std::move(parts), std::move(kv), std::move(draft_kv),
+                                                             scheduler,
                                                              LoopOptions{by_memory, working, options.max_waiting}));
 }
 

@@ -31,9 +31,10 @@ struct EngineOptions {
   double itl_target_ms = 250;  // while somebody's answer streams, a pass takes on prompt tokens up to this time
   bool prefix_cache = true;    // share the KV blocks of equal prefixes (per cache_salt)
   Speculation speculation = Speculation::kAuto;
-  std::string isa;       // force a kernel table, empty: best
-  std::string quantize;  // quantise float weights at load: "q8_0", "q4_k"; empty: as in the file
-  bool sidecar = true;   // use packed weights in a file beside the model (concerto pack) when they are there
+  std::string draft_path;  // a small model of the same vocabulary that guesses for kAuto; empty: none
+  std::string isa;         // force a kernel table, empty: best
+  std::string quantize;    // quantise float weights at load: "q8_0", "q4_k"; empty: as in the file
+  bool sidecar = true;     // use packed weights in a file beside the model (concerto pack) when they are there
   std::function<void(double)> progress;
 };
 
@@ -58,6 +59,7 @@ struct EngineStats {
 struct EngineParts {
   std::unique_ptr<base::ThreadPool> pool;             // required
   std::unique_ptr<model::Model> model;                // required
+  std::unique_ptr<model::Model> draft;                // may be null; of the same vocabulary (draft_vocabulary.h)
   std::unique_ptr<text::Tokenizer> tokenizer;         // required
   std::unique_ptr<text::ChatTemplate> chat_template;  // may be null
   const kernels::KernelTable* table = nullptr;        // required
@@ -68,7 +70,7 @@ struct EngineParts {
 class Engine {
  public:
   static base::Result<std::unique_ptr<Engine>> open(const EngineOptions& options);
-  // model_path, threads, isa, quantize and progress are not looked at.
+  // model_path, draft_path, threads, isa, quantize and progress are not looked at.
   static base::Result<std::unique_ptr<Engine>> assemble(EngineParts parts, const EngineOptions& options);
   // Cancels what runs (FinishReason::kCancelled), then joins. May happen within a sink: the engine's thread then ends
   // by itself soon after.

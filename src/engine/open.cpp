@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "engine/draft_vocabulary.h"
 #include "engine/engine.h"
 #include "engine/generation_defaults.h"
 #include "formats/gguf.h"
@@ -51,6 +52,19 @@ Result<const kernels::KernelTable*> choose_table(const std::string& isa) {
                     "isa");
 }
 
+Result<std::unique_ptr<model::Model>> load_draft(const EngineOptions& options, const text::Tokenizer& target,
+                                                 base::ThreadPool& pool, const model::LoadOptions& load) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(options.draft_path, ignored)) {
+    return base::fail(Code::kNotFound,
+                      options.draft_path + ": expected a .gguf file or a model folder as draft, found nothing",
+                      "draft");
+  }
+  TRY(const auto texts, load_texts(options.draft_path));
+  TRY_STATUS(same_vocabulary(target, options.model_path, *texts.tokenizer, options.draft_path));
+  return model::Model::load(options.draft_path, pool, load);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
@@ -77,6 +91,10 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
   reader.join();
   if (!model) return tl::make_unexpected(std::move(model).error());
   if (!texts) return tl::make_unexpected(std::move(texts).error());
+  if (!options.draft_path.empty()) {
+    load.progress = nullptr;
+    TRY(parts.draft, load_draft(options, *texts->tokenizer, *parts.pool, load));
+  }
   parts.model = std::move(*model);
   parts.tokenizer = std::move(texts->tokenizer);
   parts.chat_template = std::move(texts->chat_template);

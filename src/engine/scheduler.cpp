@@ -32,7 +32,7 @@ Scheduler::Scheduler(const SchedulerParts& parts, const SchedulerOptions& option
       options_(options),
       vocab_(parts.model->config().n_vocab),
       cache_(parts.kv->blocks()),
-      speculator_(options.speculation, *parts.tokenizer) {
+      speculator_(options.speculation, *parts.tokenizer, parts.draft) {
   CHECK(options.max_running >= 1 && options.max_running <= options.max_batch_tokens);
   scratch_.resize(static_cast<size_t>(parts.pool->size()));
 }
@@ -142,8 +142,8 @@ bool Scheduler::step(const std::function<bool()>& between) {
   drop_cancelled();
   resume();
   if (running_.empty()) return false;
-  const int64_t begin_ns = parts_.clock->now_ns();
   plan();
+  const int64_t begin_ns = parts_.clock->now_ns();
   if (!run_model(between)) {
     for (Sequence* s : decoding_) drop_guesses(*s);
     remove_ended();
@@ -271,7 +271,7 @@ void Scheduler::add_guesses(Sequence& s) {
     s.reserved_blocks += missing;
     reserved_ += missing;
   }
-  const auto& guess = s.draft.lookup.guess();
+  const auto& guess = s.draft.guess;
   s.tokens.insert(s.tokens.end(), guess.begin(), guess.begin() + verify);
   s.draft.verify = verify;
 }
@@ -416,7 +416,7 @@ void Scheduler::report_prompt(Sequence& s, int count, std::span<Row> rows) {
 // Row by row what as many passes without guesses would have done, up to the first guess that was wrong.
 void Scheduler::report_draws(Sequence& s, std::span<Row> rows) {
   const auto verify = static_cast<size_t>(s.draft.verify);
-  const std::span<const int32_t> guess(s.draft.lookup.guess());
+  const std::span<const int32_t> guess(s.draft.guess);
   drop_guesses(s);
   s.drafted_tokens += static_cast<int>(verify);
   counters_.drafted_tokens += verify;
@@ -493,6 +493,7 @@ void Scheduler::fail(Sequence& s, base::Error error) {
 }
 
 void Scheduler::give_back_blocks(Sequence& s) {
+  speculator_.forget(s);
   for (auto it = s.blocks.rbegin(); it != s.blocks.rend(); ++it) cache_.release(*it);  // ends first: see kv_cache.h
   s.blocks.clear();
   reserved_ -= s.reserved_blocks;

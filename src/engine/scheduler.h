@@ -62,6 +62,7 @@ struct SchedulerParts {
   KvPool* kv = nullptr;
   LogSumExp log_sum_exp = nullptr;
   const base::Clock* clock = nullptr;
+  DraftModel* draft = nullptr;  // may be null
 };
 
 struct SchedulerCounters {

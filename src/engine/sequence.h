@@ -8,6 +8,7 @@
 
 #include "base/cancel_token.h"
 #include "engine/lookup_drafter.h"
+#include "engine/model_draft.h"
 #include "engine/request.h"
 
 namespace concerto::engine {
@@ -23,7 +24,10 @@ struct Job {
 // Guesses of a sequence's next tokens (speculator.h).
 struct DraftState {
   LookupDrafter lookup;
-  int verify = 0;                  // of lookup.guess(): at the end of `tokens` while a pass is under way
+  ModelDraft model;
+  std::vector<int32_t> guess;      // what was chosen of the two
+  std::vector<double> chances;     // of each guess to be right when those before it are
+  int verify = 0;                  // of `guess`: at the end of `tokens` while a pass is under way
   std::atomic<int> miss{INT_MAX};  // first position behind which a guess is known to be wrong; workers lower it
 };
 

@@ -197,6 +197,53 @@ TEST(RealWeights, SameBytesWithAndWithoutSpeculation) {
   for (size_t i = 0; i < plain.size(); ++i) EXPECT_EQ(together[i].bytes, expected[i].bytes) << "prompt " << i;
 }
 
+// The 0.5B guesses for the 1.5B: the 1.5B's own bits, greedy and by chance, one at a time and together.
+TEST(RealWeights, SameBytesWithADraftModel) {
+  const std::string target = text::model_path("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf");
+  const std::string small = text::model_path("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");
+  for (const std::string& path : {target, small}) {
+    if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not on this machine: concerto pull fetches it";
+  }
+  const auto engine = open([&](EngineOptions& o) {
+    o.model_path = target;
+    o.draft_path = small;
+  });
+  ASSERT_NE(engine, nullptr);
+  std::vector<Request> guessed = {request(*engine, kPrompts[2], 40), request(*engine, kPrompts[5], 30)};
+  guessed[0].sampling = {};
+  guessed[0].sampling.temperature = 0;
+  std::vector<Request> plain = guessed;
+  for (Request& r : plain) r.speculate = false;
+  Asker asker(*engine);
+  std::vector<Answer> expected;
+  int accepted = 0;
+  for (size_t i = 0; i < plain.size(); ++i) {
+    expected.push_back(asker.ask(plain[i]));
+    const Answer answer = asker.ask(guessed[i]);
+    EXPECT_EQ(answer.bytes, expected[i].bytes) << "prompt " << i;
+    accepted += answer.finish.accepted_tokens;
+  }
+  EXPECT_GT(accepted, 10);
+  const auto together = asker.ask(guessed);
+  for (size_t i = 0; i < plain.size(); ++i) EXPECT_EQ(together[i].bytes, expected[i].bytes) << "prompt " << i;
+}
+
+TEST(RealWeights, ADraftModelOfAnotherVocabularyIsRefused) {
+  const std::string target = text::model_path("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");
+  SKIP_WITHOUT_MODEL();
+  if (!std::filesystem::exists(target)) GTEST_SKIP() << target << " is not on this machine: concerto pull fetches it";
+  EngineOptions options;
+  options.model_path = target;
+  options.draft_path = text::model_path(text::kSmolFile);
+  const auto refused = Engine::open(options);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().param, "draft");
+  EXPECT_NE(refused.error().message.find("49152 tokens instead of 151936"), std::string::npos)
+      << refused.error().message;
+  options.draft_path = "/nonexistent/model.gguf";
+  EXPECT_EQ(Engine::open(options).error().code, base::Code::kNotFound);
+}
+
 TEST(RealWeights, SameBytesOnEveryInstructionSet) {
   SKIP_WITHOUT_MODEL();
   std::vector<Answer> first;

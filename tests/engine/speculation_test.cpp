@@ -5,6 +5,7 @@
 #include <deque>
 #include <random>
 
+#include "engine/draft_vocabulary.h"
 #include "engine/scheduler.h"
 #include "reference.h"
 
@@ -30,8 +31,11 @@ SchedulerOptions defaults() {
   return options;
 }
 
+enum class Mind { kNone, kSame, kOther };  // of the draft model, compared with the target's
+
 struct Rig {
-  Rig(const SchedulerOptions& options, int blocks, int threads, int64_t pass_ms, int64_t token_ms)
+  Rig(const SchedulerOptions& options, int blocks, int threads, int64_t pass_ms, int64_t token_ms,
+      Mind mind = Mind::kNone, int draft_blocks = 60)
       : pool(threads), kv(std::move(*KvPool::create(model.kv_layout(), blocks))) {
     model.change_logits = repeat_mostly;
     model.on_forward = [this, pass_ms, token_ms](const model::Batch& batch) {
@@ -46,6 +50,22 @@ struct Rig {
     parts.kv = kv.get();
     parts.log_sum_exp = reference_log_sum_exp;
     parts.clock = &clock;
+    if (mind != Mind::kNone) {
+      draft_kv = std::move(*KvPool::create(draft_model.kv_layout(), draft_blocks));
+      draft_model.change_logits = repeat_mostly;
+      if (mind == Mind::kOther) {
+        draft_model.change_logits = [](const std::vector<int32_t>& history, float* logits) {
+          scripted_logits(history_hash(history.data(), history.size()) + 1, kVocab, logits);
+        };
+      }
+      draft_model.on_forward = [this, pass_ms](const model::Batch& batch) {
+        draft_tokens += batch.tokens.size();
+        clock.advance_ms(pass_ms / 10);
+      };
+      draft = std::make_unique<DraftModel>(
+          DraftModelParts{&draft_model, &pool, draft_kv.get(), reference_log_sum_exp, &clock, kVocab, 0.1});
+      parts.draft = draft.get();
+    }
     scheduler = std::make_unique<Scheduler>(parts, options);
   }
   ScriptedModel model{kVocab, kContext};
@@ -53,6 +73,10 @@ struct Rig {
   base::ThreadPool pool;
   base::FakeClock clock;
   std::unique_ptr<KvPool> kv;
+  ScriptedModel draft_model{kVocab, kContext};
+  std::unique_ptr<KvPool> draft_kv;
+  std::unique_ptr<DraftModel> draft;
+  size_t draft_tokens = 0;
   size_t most_rows = 0;
   std::unique_ptr<Scheduler> scheduler;
 };
@@ -150,6 +174,8 @@ struct Setting {
   int threads;
   int64_t token_ms;  // beside a pass of a second
   uint64_t least_accepted = 0;
+  Mind mind = Mind::kNone;
+  int draft_blocks = 60;
 };
 
 // All clients, with arrivals and outer cancels at random steps.
@@ -159,7 +185,7 @@ SchedulerCounters run(std::vector<Client>* clients, const Setting& setting, uint
   options.max_running = setting.running;
   options.prefix_cache = setting.cache;
   options.speculation = setting.speculation;
-  Rig rig(options, setting.blocks, setting.threads, 1000, setting.token_ms);
+  Rig rig(options, setting.blocks, setting.threads, 1000, setting.token_ms, setting.mind, setting.draft_blocks);
   std::mt19937 rng(seed);
   size_t next = 0;
   for (int step = 0; step < 100'000; ++step) {
@@ -179,6 +205,9 @@ SchedulerCounters run(std::vector<Client>* clients, const Setting& setting, uint
     if (testing::Test::HasFailure()) break;
   }
   EXPECT_EQ(rig.scheduler->cache().available(), setting.blocks);
+  if (rig.draft) {
+    EXPECT_EQ(rig.draft->blocks_free(), setting.draft_blocks);
+  }
   *most_rows = rig.most_rows;
   return rig.scheduler->counters();
 }
@@ -207,6 +236,14 @@ TEST_P(SpeculationProperty, SameEventsAsWithout) {
     EXPECT_GE(with.accepted_tokens, setting.least_accepted);
   }
 }
+
+// With a draft model: of the same mind, of another, and with room for no more than two short sequences.
+INSTANTIATE_TEST_SUITE_P(DraftModels, SpeculationProperty,
+                         testing::Values(Setting{Speculation::kAuto, 40, 256, 1, true, 1, 10, 2000, Mind::kSame},
+                                         Setting{Speculation::kAuto, 12, 64, 4, true, 2, 10, 1000, Mind::kSame, 5},
+                                         Setting{Speculation::kAuto, 100, 256, 8, true, 2, 10, 100, Mind::kSame},
+                                         Setting{Speculation::kAuto, 40, 256, 3, false, 1, 10, 100, Mind::kOther},
+                                         Setting{Speculation::kLookup, 40, 256, 2, true, 1, 10, 100, Mind::kSame}));
 
 // The time a token adds decides how many guesses are worth it: 10 ms in a pass of a second, then 200 ms, then a second.
 INSTANTIATE_TEST_SUITE_P(Pools, SpeculationProperty,
@@ -338,6 +375,89 @@ TEST(Speculation, NothingIsGuessedWithoutRepetition) {
   const Client client = ask(&rig, r);
   EXPECT_EQ(client.tokens.size(), 400U);
   EXPECT_LE(rig.scheduler->counters().drafted_tokens, 40U);
+}
+
+Request storytelling_request() {
+  Request r;
+  for (int i = 0; i < 150; ++i) r.prompt.push_back(static_cast<int32_t>(scripted_mix(static_cast<uint64_t>(i)) % 40));
+  r.max_tokens = 300;
+  r.sampling.temperature = 1;
+  r.sampling.top_p = 0.95F;
+  r.sampling.seed = 5;
+  r.sampling.repeat_penalty = 1.1F;
+  r.sampling.logit_bias = {{3, 1.0F}};
+  r.ignore_end = true;
+  return r;
+}
+
+// It draws by the same numbers: where it thinks what the target thinks it says what the target says, with penalties,
+// biases and chance. A block of K and V that it did not keep right would show here.
+TEST(DraftModel, OfTheSameMindIsAlwaysRight) {
+  Rig rig(defaults(), 60, 1, 1000, 10, Mind::kSame);
+  rig.model.change_logits = nullptr;
+  rig.draft_model.change_logits = nullptr;
+  const Client client = ask(&rig, storytelling_request());
+  EXPECT_EQ(client.tokens.size(), 300U);
+  const SchedulerCounters c = rig.scheduler->counters();
+  EXPECT_EQ(c.accepted_tokens, c.drafted_tokens);
+  EXPECT_LT(c.passes, 300 / 3);
+  // Each token is computed once by the draft model, but for the last guess of a pass.
+  EXPECT_LT(rig.draft_tokens, 150U + 300U + c.passes);
+  EXPECT_EQ(rig.draft->blocks_free(), 60);
+}
+
+TEST(DraftModel, IsGivenUpWhenItIsWrong) {
+  Rig rig(defaults(), 60, 1, 1000, 10, Mind::kOther);
+  rig.model.change_logits = nullptr;
+  const Client client = ask(&rig, storytelling_request());
+  EXPECT_EQ(client.tokens.size(), 300U);
+  EXPECT_LT(rig.draft_tokens, 150U + 300U + 80U);
+  // The whole answer takes little longer than it does alone.
+  EXPECT_LT(rig.clock.now_ns() / 1'000'000, 300 * 1010 * 11 / 10 + 10'000);
+}
+
+TEST(DraftModel, IsNotAskedWhereItTakesTooLong) {
+  Rig rig(defaults(), 60, 1, 1000, 10, Mind::kSame);
+  rig.model.change_logits = nullptr;
+  rig.draft_model.change_logits = nullptr;
+  rig.draft_model.on_forward = [&](const model::Batch& batch) {
+    rig.draft_tokens += batch.tokens.size();
+    rig.clock.advance_ms(1500);  // longer than the target itself
+  };
+  ask(&rig, storytelling_request());
+  // Each token at most once, and most of them in passes of many.
+  EXPECT_LT(rig.clock.now_ns() / 1'000'000, 300 * 1010 * 5 / 4);
+}
+
+class Words final : public text::Tokenizer {
+ public:
+  explicit Words(std::vector<std::string> words) : words_(std::move(words)) {}
+  [[nodiscard]] std::vector<int32_t> encode(std::string_view, bool) const override { return {}; }
+  [[nodiscard]] std::string_view token_bytes(int32_t id) const override { return words_[static_cast<size_t>(id)]; }
+  [[nodiscard]] int vocab_size() const override { return static_cast<int>(words_.size()); }
+  [[nodiscard]] bool is_special(int32_t) const override { return false; }
+  [[nodiscard]] bool is_end(int32_t) const override { return false; }
+  [[nodiscard]] int32_t bos() const override { return -1; }
+  [[nodiscard]] int32_t eos() const override { return -1; }
+  [[nodiscard]] bool adds_bos() const override { return false; }
+  [[nodiscard]] int32_t find(std::string_view) const override { return -1; }
+
+ private:
+  std::vector<std::string> words_;
+};
+
+TEST(DraftVocabulary, MustMeanTheSame) {
+  const Words target({"a", "b", "c"});
+  EXPECT_TRUE(same_vocabulary(target, "big", Words({"a", "b", "c"}), "small"));
+  EXPECT_TRUE(same_vocabulary(target, "big", Words({"a", "b", "c", "[PAD3]"}), "small"));
+  const auto other = same_vocabulary(target, "big", Words({"a", "x", "c"}), "small");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().param, "draft");
+  EXPECT_EQ(
+      other.error().message,
+      "draft small: expected the vocabulary of big, found token 1 as 'x' instead of 'b': a draft model must be of "
+      "the same family as the model it guesses for");
+  EXPECT_FALSE(same_vocabulary(target, "big", Words(std::vector<std::string>(2000, "a")), "small"));
 }
 
 TEST(SuffixIndex, FindsTheLongestThenTheLatest) {

@@ -42,6 +42,7 @@ struct Arguments {
   bool json = false;
   bool ceilings = false;
   bool lookup = false;
+  std::optional<std::string> draft;
   PeersArguments peers;
 };
 
@@ -168,6 +169,11 @@ int run(const Arguments& a) {
   options.context = a.lookup ? kLookupContext : std::max(a.prompt + 1, a.depth + a.generate);
   options.max_running = a.streams;
   // Random prompts make models repeat themselves, which guesses would turn into speed that no real text has.
+  if (a.draft && a.lookup) {
+    const auto draft = find_model(*a.draft);
+    if (!draft) return fail_with(draft.error());
+    options.draft_path = *draft;
+  }
   options.speculation = a.lookup ? engine::Speculation::kAuto : engine::Speculation::kOff;
   options.memory_bytes = static_cast<size_t>(a.memory_mb.value_or(0)) << 20;
   options.itl_target_ms = a.itl_target;
@@ -245,6 +251,7 @@ Verb bench_verb() {
                 .flag("--json", &a->json, "one line of JSON")
                 .flag("--lookup", &a->lookup,
                       "instead: answer prompts that repeat text, with and without guessing from it (speculation)")
+                .text("--draft", &a->draft, "MODEL", "with --lookup: a small model of the same family guesses too")
                 .flag("--ceilings", &a->ceilings, "only probe what the machine can do: int8 products, memory reads")
                 .text("--vs-peers", &a->peers.folder, "DIR",
                       "compare with DIR/llama.cpp and DIR/ik_llama.cpp, built in build/bin; takes several models")

@@ -23,6 +23,7 @@ struct Arguments {
   std::optional<int> top_k, seed, max_tokens, threads, context, memory_mb;
   std::string isa;
   std::string speculation = "auto";
+  std::optional<std::string> draft;
   bool verbose = false;
   bool hide_thinking = false;
 };
@@ -223,6 +224,14 @@ int run(const Arguments& a) {
   options.context = a.context.value_or(0);
   options.isa = a.isa;
   options.speculation = *engine::speculation_named(a.speculation);
+  if (a.draft) {
+    const auto draft = find_model(*a.draft);
+    if (!draft) {
+      print_error(draft.error());
+      return kFailure;
+    }
+    options.draft_path = *draft;
+  }
   options.max_running = 1;
   options.memory_bytes = static_cast<size_t>(a.memory_mb.value_or(0)) << 20;
   const bool shows = !once && colours_on_stderr();
@@ -269,6 +278,7 @@ Verb run_verb() {
                 .integer("--context", &a->context, 1, 1 << 20, "tokens the conversation may hold")
                 .integer("--memory", &a->memory_mb, 1, 1 << 24, "megabytes that the model may hold in all")
                 .choice("--isa", &a->isa, {"generic", "avx2", "avx512", "neon"}, "force a kernel table")
+                .text("--draft", &a->draft, "MODEL", "a small model of the same family that guesses for a big one")
                 .choice("--speculation", &a->speculation, {"off", "lookup", "auto"},
                         "where guesses of the next tokens come from; changes the speed, never the answer")
                 .flag("--verbose", &a->verbose, "print tokens and times after each answer")
