@@ -88,6 +88,11 @@ struct Activations {
   int32_t* neg_sums = nullptr;   // [T, q_stride(cols) / 32] -sums (shifted, they start the dots of Q4_0, Q5_0, Q8_0)
   int32_t* offsets16 = nullptr;  // [T, q_stride(cols) / 16] -32 * sum of q over 16 columns (starts the dots of Q6_K)
   float* float_sums = nullptr;   // [T, q_stride(cols) / 32] their block's scale * float(sums) (minima of Q4_1, Q5_1)
+  // [T, blocks(cols, 256)], only when block is 256: 1 where |q| over some 16 columns of the block add up to more than
+  // kNarrowSum, else 0. Products of a block without may be summed in 16 bits: 16 columns of Q6_K stay within
+  // 32 * 1023 = 32,736, 32 columns of Q4_K within 15 * 2 * 1023 = 30,690.
+  uint8_t* wide = nullptr;
+  static constexpr int kNarrowSum = 1023;
   static constexpr int blocks(int cols, int block) noexcept { return (cols + block - 1) / block; }
   // An odd number of cache lines: the rows of a token tile then fall into different sets of the L1 cache.
   static constexpr int q_stride(int cols) noexcept { return ((cols + 63) / 64 | 1) * 64; }
@@ -96,7 +101,7 @@ struct Activations {
   static constexpr size_t bytes(int tokens, int cols, int block) noexcept {
     const size_t q_bytes = static_cast<size_t>(q_stride(cols));
     const size_t row =
-        q_bytes + q_bytes / 32 * (4 + 4 + 8 + 2) + static_cast<size_t>(blocks(cols, block)) * sizeof(float);
+        q_bytes + q_bytes / 32 * (4 + 4 + 8 + 2) + static_cast<size_t>(blocks(cols, block)) * (sizeof(float) + 1);
     return row * static_cast<size_t>(tokens);
   }
   // Arrays for `tokens` rows in `storage` (64-byte aligned, bytes(tokens, cols, block) long).
@@ -113,6 +118,7 @@ struct Activations {
     x.offsets16 = reinterpret_cast<int32_t*>(storage + n + n / 32 * 8);
     x.sums = reinterpret_cast<int16_t*>(storage + n + n / 32 * 16);
     x.scales = reinterpret_cast<float*>(storage + n + n / 32 * 18);
+    x.wide = reinterpret_cast<uint8_t*>(x.scales + static_cast<size_t>(tokens) * blocks(cols, block));
     return x;
   }
 };
@@ -174,7 +180,7 @@ struct AttentionJob {
 struct KernelTable {
   const char* name;  // "generic", "avx2", "avx512", "neon"
 
-  // Fills q, scales and every kind of sums of rows [row_begin, row_end) from f32; each row by itself.
+  // Fills q, scales, every kind of sums and wide of rows [row_begin, row_end) from f32; each row by itself.
   void (*quantize)(const Activations& x, int row_begin, int row_end) noexcept;
 
   // out[t * out_stride + r] = sum over k of w[r][k] * x[t][k] for all tokens and for rows of panels

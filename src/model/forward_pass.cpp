@@ -42,6 +42,7 @@ Activations rows_of(const Activations& x, int begin, int end) noexcept {
   part.f32 += first * static_cast<size_t>(x.cols);
   part.q += first * stride;
   part.scales += first * static_cast<size_t>(Activations::blocks(x.cols, x.block));
+  part.wide += first * static_cast<size_t>(Activations::blocks(x.cols, x.block));
   part.sums += sum;
   part.offsets16 += sum * 2;
   part.neg_sums += sum;

@@ -69,6 +69,7 @@ class IsaTest : public testing::TestWithParam<const char*> {
     equal(a.x.sums, b.x.sums, q / 32 * sizeof(int16_t));
     equal(a.x.neg_sums, b.x.neg_sums, q / 32 * sizeof(int32_t));
     equal(a.x.offsets16, b.x.offsets16, q / 16 * sizeof(int32_t));
+    if (block == kQuantBlock) equal(a.x.wide, b.x.wide, scales);
   }
 
   void expect_same_matmul(const PackedMatrix& w, const std::vector<float>& x, int tokens) {
@@ -130,6 +131,48 @@ TEST_P(IsaTest, MatmulOfExtremeWeightsAndActivations) {
   }
 }
 
+// Activations whose |q| over 16 columns add up to `sum` in all the columns, of one sign or of alternating ones: at
+// kNarrowSum 16 bits just hold the products with the largest weights, beyond they don't.
+std::vector<float> columns_of_sum(int sum, int tokens, int cols, bool one_sign) {
+  std::vector<float> x(static_cast<size_t>(tokens) * static_cast<size_t>(cols));
+  for (size_t i = 0; i < x.size(); i += 16) {
+    int left = sum;
+    for (size_t c = 0; c < 16; ++c) {
+      const int q = std::min(left, 127);
+      x[i + c] = static_cast<float>(one_sign || c % 2 == 0 ? q : -q);
+      left -= q;
+    }
+  }
+  return x;
+}
+
+TEST_P(IsaTest, MatmulAtTheLimitOf16Bits) {
+  for (const auto type : {base::TensorType::kQ4_K, base::TensorType::kQ5_K, base::TensorType::kQ6_K}) {
+    const auto& g = base::geometry(type);
+    const int cols = 512;
+    auto ordinary = test::random_file(type, 16, cols, 5);
+    for (const int fill : {0x00, 0xFF, -1}) {  // all weights the least, the largest, random
+      auto file = ordinary;
+      if (fill >= 0) {
+        for (size_t i = 0; i < file.size(); ++i) {  // scales and minima stay
+          const size_t at = i % g.block_bytes;
+          if (type == base::TensorType::kQ6_K ? at < 192 : at >= 16) file[i] = static_cast<std::byte>(fill);
+        }
+      }
+      const test::Aligned packed(packed_bytes(type, 16, cols));
+      pack(type, 16, cols, file.data(), 0, 1, packed.data());
+      for (const int sum : {1022, 1023, 1024, 1500, 16 * 127}) {
+        for (const bool one_sign : {false, true}) {
+          auto x = columns_of_sum(sum, 9, cols, one_sign);
+          expect_same_matmul({type, 16, cols, packed.data(), packed.size()}, x, 9);
+          for (auto& v : x) v = -v;
+          expect_same_matmul({type, 16, cols, packed.data(), packed.size()}, x, 9);
+        }
+      }
+    }
+  }
+}
+
 TEST_P(IsaTest, ATokensResultDependsOnNothingElse) {
   for (const auto& g : base::kTensorGeometries) {
     const int cols = 512;
@@ -165,6 +208,7 @@ TEST_P(IsaTest, Quantize) {
   for (const int block : {32, 256}) {
     for (const int cols : {32, 64, 96, 256, 288, 896, 1536}) {
       for (uint64_t seed = 0; seed < 6; ++seed) expect_same_quants(block_floats(3UL * cols, seed), cols, block);
+      for (const int sum : {1023, 1024}) expect_same_quants(columns_of_sum(sum, 3, cols, false), cols, block);
     }
   }
 }

@@ -64,6 +64,13 @@ struct Isa {
   CONCERTO_FORCE_INLINE static I dot_pairs(I acc, I w, const int16_t* x) noexcept {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(w, broadcast(reinterpret_cast<const int32_t*>(x))));
   }
+  // The lower 16 bits of the lanes of a and b side by side; their products with a pair of w, added to each lane.
+  CONCERTO_FORCE_INLINE static I pair(I a, I b) noexcept {
+    return _mm256_blend_epi16(a, _mm256_slli_epi32(b, 16), 0xAA);
+  }
+  CONCERTO_FORCE_INLINE static I dot_halves(I acc, I w, I x) noexcept {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(w, x));
+  }
   // 8 byte pairs widened to 8 pairs of 16 bits; their halves as 32-bit lanes.
   CONCERTO_FORCE_INLINE static I load_pairs_unsigned(const uint8_t* p) noexcept {
     return _mm256_cvtepu8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));

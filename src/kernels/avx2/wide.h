@@ -121,18 +121,25 @@ struct Wide {
     v = _mm_max_epu32(v, _mm_shuffle_epi32(v, 0xB1));
     return static_cast<uint32_t>(_mm_cvtsi128_si32(v));
   }
-  // Rounds half to even, stores 16 bytes, returns their sum. |v| <= 127.
-  CONCERTO_FORCE_INLINE static int32_t store_rounded_bytes(int8_t* p, F v) noexcept {
+  // Rounds half to even, stores 16 bytes. |v| <= 127.
+  CONCERTO_FORCE_INLINE static void store_rounded_bytes(int8_t* p, F v) noexcept {
     const __m256i low = _mm256_cvtps_epi32(v.low);
     const __m256i high = _mm256_cvtps_epi32(v.high);
     const __m128i a = _mm_packs_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
     const __m128i b = _mm_packs_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(a, b));
-    const __m256i eight = _mm256_add_epi32(low, high);
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4E));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xB1));
-    return _mm_cvtsi128_si32(s);
+  }
+  // Of the 64 bytes at q: the sum of each 16; the sum of |q| of each 16 in some lane, other lanes at most that.
+  CONCERTO_FORCE_INLINE static void sums_of_16s(const int8_t* q, int32_t* sums) noexcept {
+    const __m256i raise = _mm256_set1_epi8(-128);                        // q + 128, unsigned
+    const __m256i a = of_16s(_mm256_xor_si256(load_32(q), raise));       // 0, 0, 1, 1 as 64-bit lanes
+    const __m256i b = of_16s(_mm256_xor_si256(load_32(q + 32), raise));  // 2, 2, 3, 3
+    const __m256i all = _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88));
+    const __m128i four = _mm_blend_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1), 0xA);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(sums), _mm_sub_epi32(four, _mm_set1_epi32(16 * 128)));
+  }
+  CONCERTO_FORCE_INLINE static Bits magnitudes_of_16s(const int8_t* q) noexcept {
+    return {of_16s(_mm256_abs_epi8(load_32(q))), of_16s(_mm256_abs_epi8(load_32(q + 32)))};
   }
 
   // to_bf16 of math.h: 16 values to memory.
@@ -144,6 +151,14 @@ struct Wide {
   CONCERTO_FORCE_INLINE static F round_bf16(F v) noexcept { return {round_bf16(v.low), round_bf16(v.high)}; }
 
  private:
+  CONCERTO_FORCE_INLINE static __m256i load_32(const int8_t* q) noexcept {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q));
+  }
+  // The sum of each 16 unsigned bytes, twice.
+  CONCERTO_FORCE_INLINE static __m256i of_16s(__m256i bytes) noexcept {
+    const __m256i eights = _mm256_sad_epu8(bytes, _mm256_setzero_si256());
+    return _mm256_add_epi32(eights, _mm256_shuffle_epi32(eights, 0x4E));
+  }
   CONCERTO_FORCE_INLINE static __m256i bf16_low(__m256 v) noexcept {
     const __m256 a = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), v);
     const __m256 kept = _mm256_cmp_ps(a, _mm256_set1_ps(kBf16Tiny), _CMP_GE_OQ);  // false for NaN

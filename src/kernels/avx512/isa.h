@@ -25,7 +25,6 @@ struct Isa {
   CONCERTO_FORCE_INLINE static I set_bytes(int v) noexcept { return _mm512_set1_epi8(static_cast<char>(v)); }
   CONCERTO_FORCE_INLINE static I broadcast(const int32_t* p) noexcept { return _mm512_set1_epi32(*p); }
   CONCERTO_FORCE_INLINE static I bit_and(I a, I b) noexcept { return _mm512_and_si512(a, b); }
-  CONCERTO_FORCE_INLINE static I bit_or(I a, I b) noexcept { return _mm512_or_si512(a, b); }
   // a | (b & mask)
   CONCERTO_FORCE_INLINE static I or_masked(I a, I b, I mask) noexcept {
     return _mm512_ternarylogic_epi32(a, b, mask, 0xF8);
@@ -56,6 +55,11 @@ struct Isa {
     asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*reinterpret_cast<const int32_t*>(x)));
     return acc;
   }
+  // The lower 16 bits of the lanes of a and b side by side; their products with a pair of w, added to each lane.
+  CONCERTO_FORCE_INLINE static I pair(I a, I b) noexcept {
+    return _mm512_mask_blend_epi16(0xAAAAAAAA, a, _mm512_slli_epi32(b, 16));
+  }
+  CONCERTO_FORCE_INLINE static I dot_halves(I acc, I w, I x) noexcept { return _mm512_dpwssd_epi32(acc, w, x); }
   // 16 byte pairs widened to 16 pairs of 16 bits; their halves as 32-bit lanes.
   CONCERTO_FORCE_INLINE static I load_pairs_unsigned(const uint8_t* p) noexcept {
     return _mm512_cvtepu8_epi16(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));

@@ -69,11 +69,21 @@ struct Wide {
   }
   CONCERTO_FORCE_INLINE static Bits max_bits(Bits a, Bits b) noexcept { return _mm512_max_epu32(a, b); }
   CONCERTO_FORCE_INLINE static uint32_t max_of_bits(Bits a) noexcept { return _mm512_reduce_max_epu32(a); }
-  // Rounds half to even, stores 16 bytes, returns their sum.
-  CONCERTO_FORCE_INLINE static int32_t store_rounded_bytes(int8_t* p, F v) noexcept {
-    const __m512i q = _mm512_cvtps_epi32(v);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(q));
-    return _mm512_reduce_add_epi32(q);
+  // Rounds half to even, stores 16 bytes.
+  CONCERTO_FORCE_INLINE static void store_rounded_bytes(int8_t* p, F v) noexcept {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+  }
+  // Of the 64 bytes at q: the sum of each 16; the sum of |q| of each 16 in some lane, other lanes at most that.
+  CONCERTO_FORCE_INLINE static void sums_of_16s(const int8_t* q, int32_t* sums) noexcept {
+    const __m512i raised = _mm512_xor_si512(_mm512_loadu_si512(q), _mm512_set1_epi8(-128));  // q + 128, unsigned
+    const __m512i eights = _mm512_sad_epu8(raised, _mm512_setzero_si512());
+    const __m512i all = _mm512_add_epi32(eights, _mm512_shuffle_epi32(eights, _MM_PERM_BADC));
+    const __m128i four = _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, all));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(sums), _mm_sub_epi32(four, _mm_set1_epi32(16 * 128)));
+  }
+  CONCERTO_FORCE_INLINE static Bits magnitudes_of_16s(const int8_t* q) noexcept {
+    const __m512i eights = _mm512_sad_epu8(_mm512_abs_epi8(_mm512_loadu_si512(q)), _mm512_setzero_si512());
+    return _mm512_add_epi32(eights, _mm512_shuffle_epi32(eights, _MM_PERM_BADC));
   }
 
   // --- bf16 ---

@@ -8,6 +8,15 @@
 namespace concerto::kernels::generic {
 namespace {
 
+bool is_wide(const int8_t* q, int columns) {
+  for (int first = 0; first < columns; first += 16) {
+    int sum = 0;
+    for (int i = first; i < first + 16; ++i) sum += q[i] < 0 ? -q[i] : q[i];
+    if (sum > Activations::kNarrowSum) return true;
+  }
+  return false;
+}
+
 // q of one block; see Activations.
 void quantize_block(const float* x, int columns, int8_t* q, float* scale) {
   uint32_t amax_bits = 0;  // as bits, so that a NaN is the largest of all
@@ -43,6 +52,7 @@ void quantize(const Activations& x, int row_begin, int row_end) noexcept {
       const int column = b * x.block;
       const int columns = x.cols - column < x.block ? x.cols - column : x.block;
       quantize_block(row + column, columns, q + column, x.scales + token * blocks + b);
+      if (x.block == kQuantBlock) x.wide[token * blocks + b] = is_wide(q + column, columns) ? 1 : 0;
     }
     for (int i = x.cols; i < stride; ++i) q[i] = 0;
     for (int s = 0; s < stride / kSumBlock; ++s) {

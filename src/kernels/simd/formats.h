@@ -26,6 +26,23 @@ CONCERTO_FORCE_INLINE void dot_tile(typename Isa::I low, typename Isa::I high, c
   for (int t = 0; t < NT; ++t) sums[t] = Isa::dot_two(sums[t], low, high, q + t * stride);
 }
 
+// weighted += sums * scale
+template <class Isa, int NT>
+CONCERTO_FORCE_INLINE void weigh_one(const typename Isa::I* sums, typename Isa::I scale,
+                                     typename Isa::I* weighted) noexcept {
+#pragma GCC unroll 16
+  for (int t = 0; t < NT; ++t) weighted[t] = Isa::add(weighted[t], Isa::mul(sums[t], scale));
+}
+
+// The same for two sub-blocks at once, whose sums fit 16 bits (Activations::wide) and whose scales are pairs: a 32-bit
+// product takes the place of a dot product, shifting and blending do not.
+template <class Isa, int NT>
+CONCERTO_FORCE_INLINE void weigh_pair(const typename Isa::I* even, const typename Isa::I* odd, typename Isa::I scales,
+                                      typename Isa::I* weighted) noexcept {
+#pragma GCC unroll 16
+  for (int t = 0; t < NT; ++t) weighted[t] = Isa::dot_halves(weighted[t], scales, Isa::pair(even[t], odd[t]));
+}
+
 // 32 columns of nibbles with kPlaneBits bits (0, 1 or 2) above them. Vector pair i of 4: columns 8i..8i+7.
 template <class Isa, int NT, int kPlaneBits, int kPair>
 CONCERTO_FORCE_INLINE void dot_nibbles(const std::byte* vectors, typename Isa::I plane, const int8_t* q,
@@ -113,23 +130,40 @@ struct FormatSuper {
   static constexpr int kActivationBlock = kQuantBlock;
   static constexpr size_t block_bytes(int) noexcept { return sizeof(Panel); }
 
+  // The dots of sub-block s.
   template <class Isa, int NT>
-  CONCERTO_FORCE_INLINE static void sub_block(const Panel& p, const std::byte* vectors, int s, int part,
-                                              typename Isa::I scale, const TileInputs& in,
-                                              typename Isa::I* weighted) noexcept {
+  CONCERTO_FORCE_INLINE static void dots(const Panel& p, int s, int part, const TileInputs& in,
+                                         typename Isa::I* sums) noexcept {
     using I = typename Isa::I;
-    I sums[NT];
-#pragma GCC unroll 16
-    for (int t = 0; t < NT; ++t) sums[t] = Isa::zero();
+    const int first = part * Isa::kLanes * 4;
     I plane = Isa::zero();
-    if constexpr (kPlaneBits == 1) plane = Isa::load(&p.plane[s][part * Isa::kLanes * 4]);
+    if constexpr (kPlaneBits == 1) plane = Isa::load(&p.plane[s][first]);
+    const auto* vectors = reinterpret_cast<const std::byte*>(p.nibbles[s]) + first;
     const int8_t* q = in.q + s * 32;
     dot_nibbles<Isa, NT, kPlaneBits, 0>(vectors, plane, q, in.q_stride, sums);
     dot_nibbles<Isa, NT, kPlaneBits, 1>(vectors, plane, q, in.q_stride, sums);
     dot_nibbles<Isa, NT, kPlaneBits, 2>(vectors, plane, q, in.q_stride, sums);
     dot_nibbles<Isa, NT, kPlaneBits, 3>(vectors, plane, q, in.q_stride, sums);
+  }
+
+  // weighted += the dots of each sub-block times its scale.
+  template <class Isa, int NT, bool kNarrow>
+  CONCERTO_FORCE_INLINE static void weigh(const Panel& p, int part, const TileInputs& in,
+                                          typename Isa::I* weighted) noexcept {
+    using I = typename Isa::I;
+    for (int pair = 0; pair < 4; ++pair) {
+      prefetch_share<NT, sizeof(Panel) / 4, (kPlaneBits > 0)>(reinterpret_cast<const std::byte*>(&p), pair);
+      const I scales = Isa::load_pairs_unsigned(p.scales[pair][part * Isa::kLanes]);
+      I even[NT];
+      I odd[NT];
 #pragma GCC unroll 16
-    for (int t = 0; t < NT; ++t) weighted[t] = Isa::add(weighted[t], Isa::mul(sums[t], scale));
+      for (int t = 0; t < NT; ++t) even[t] = odd[t] = Isa::zero();
+      dots<Isa, NT>(p, 2 * pair, part, in, even);
+      if constexpr (!kNarrow) weigh_one<Isa, NT>(even, Isa::even_of_pairs(scales), weighted);
+      dots<Isa, NT>(p, 2 * pair + 1, part, in, odd);
+      if constexpr (!kNarrow) weigh_one<Isa, NT>(odd, Isa::odd_of_pairs(scales), weighted);
+      if constexpr (kNarrow) weigh_pair<Isa, NT>(even, odd, scales, weighted);
+    }
   }
 
   template <class Isa, int NT>
@@ -142,13 +176,10 @@ struct FormatSuper {
     I weighted[NT];
 #pragma GCC unroll 16
     for (int t = 0; t < NT; ++t) weighted[t] = Isa::zero();
-    const std::byte* vectors = reinterpret_cast<const std::byte*>(p.nibbles) + first * 4;
-    for (int pair = 0; pair < 4; ++pair) {
-      prefetch_share<NT, sizeof(Panel) / 4, (kPlaneBits > 0)>(b, pair);
-      const I scales = Isa::load_pairs_unsigned(p.scales[pair][first]);
-      sub_block<Isa, NT>(p, vectors, 2 * pair, part, Isa::even_of_pairs(scales), in, weighted);
-      sub_block<Isa, NT>(p, vectors + 256, 2 * pair + 1, part, Isa::odd_of_pairs(scales), in, weighted);
-      vectors += 512;
+    if (kPlaneBits == 0 && is_narrow<NT>(in)) {
+      weigh<Isa, NT, (kPlaneBits == 0 && NT > 2)>(p, part, in, weighted);
+    } else {
+      weigh<Isa, NT, false>(p, part, in, weighted);
     }
     I mins[NT];
 #pragma GCC unroll 16
@@ -177,47 +208,57 @@ struct FormatQ6K {
   static constexpr int kActivationBlock = kQuantBlock;
   static constexpr size_t block_bytes(int) noexcept { return sizeof(PanelQ6K); }
 
-  // 16 columns: vector pairs kPair, kPair + 1 of a 32-column sub-block.
-  template <class Isa, int NT, int kPair>
-  CONCERTO_FORCE_INLINE static void sub_block(const std::byte* vectors, const std::byte* plane_at,
-                                              typename Isa::I scale, const int8_t* q, ptrdiff_t stride,
-                                              const int32_t* offsets, typename Isa::I* weighted) noexcept {
+  // The dots of 16 columns: half h of 32-column sub-block s.
+  template <class Isa, int NT, int kHalf>
+  CONCERTO_FORCE_INLINE static void dots(const PanelQ6K& p, int s, int part, const TileInputs& in,
+                                         typename Isa::I* sums) noexcept {
+    const int first = part * Isa::kLanes * 4;
+    const typename Isa::I plane = Isa::load(&p.plane[2 * s + kHalf][first]);
+    const auto* vectors = reinterpret_cast<const std::byte*>(p.nibbles[s]) + first;
+    const int8_t* q = in.q + s * 32;
+    dot_nibbles<Isa, NT, 2, 2 * kHalf>(vectors, plane, q, in.q_stride, sums);
+    dot_nibbles<Isa, NT, 2, 2 * kHalf + 1>(vectors, plane, q, in.q_stride, sums);
+  }
+
+  // Sums start from -32 * sum of q: the offset of the quants.
+  template <class Isa, int NT, bool kNarrow>
+  CONCERTO_FORCE_INLINE static void weigh(const PanelQ6K& p, int part, const TileInputs& in,
+                                          typename Isa::I* weighted) noexcept {
     using I = typename Isa::I;
-    I sums[NT];  // from -32 * sum of q: the offset of the quants
+    const ptrdiff_t stride = in.q_stride / 16;
+    const int32_t* offsets = in.offsets16;
+    for (int s = 0; s < 8; ++s) {
+      prefetch_share<NT, sizeof(PanelQ6K) / 8, true>(reinterpret_cast<const std::byte*>(&p), s);
+      const I scales = Isa::load_pairs_signed(p.scales[s][part * Isa::kLanes]);
+      I even[NT];
+      I odd[NT];
 #pragma GCC unroll 16
-    for (int t = 0; t < NT; ++t) sums[t] = Isa::broadcast(offsets + t * (stride / 16));
-    const I plane = Isa::load(plane_at);
-    dot_nibbles<Isa, NT, 2, kPair>(vectors, plane, q, stride, sums);
-    dot_nibbles<Isa, NT, 2, kPair + 1>(vectors, plane, q, stride, sums);
+      for (int t = 0; t < NT; ++t) even[t] = Isa::broadcast(offsets + t * stride);
+      dots<Isa, NT, 0>(p, s, part, in, even);
+      if constexpr (!kNarrow) weigh_one<Isa, NT>(even, Isa::even_of_pairs(scales), weighted);
 #pragma GCC unroll 16
-    for (int t = 0; t < NT; ++t) weighted[t] = Isa::add(weighted[t], Isa::mul(sums[t], scale));
+      for (int t = 0; t < NT; ++t) odd[t] = Isa::broadcast(offsets + t * stride + 1);
+      dots<Isa, NT, 1>(p, s, part, in, odd);
+      if constexpr (!kNarrow) weigh_one<Isa, NT>(odd, Isa::odd_of_pairs(scales), weighted);
+      if constexpr (kNarrow) weigh_pair<Isa, NT>(even, odd, scales, weighted);
+      offsets += 2;
+    }
   }
 
   template <class Isa, int NT>
   CONCERTO_FORCE_INLINE static void block(const std::byte* b, int, int part, const TileInputs& in,
                                           typename Isa::F* y) noexcept {
     using F = typename Isa::F;
-    using I = typename Isa::I;
     const PanelQ6K& p = *reinterpret_cast<const PanelQ6K*>(b);
-    const int first = part * Isa::kLanes;
-    I weighted[NT];
+    typename Isa::I weighted[NT];
 #pragma GCC unroll 16
     for (int t = 0; t < NT; ++t) weighted[t] = Isa::zero();
-    const std::byte* vectors = reinterpret_cast<const std::byte*>(p.nibbles) + first * 4;
-    const std::byte* planes = reinterpret_cast<const std::byte*>(p.plane) + first * 4;
-    const int8_t* q = in.q;
-    const int32_t* offsets = in.offsets16;
-    for (int s = 0; s < 8; ++s) {
-      prefetch_share<NT, sizeof(PanelQ6K) / 8, true>(b, s);
-      const I scales = Isa::load_pairs_signed(p.scales[s][first]);
-      sub_block<Isa, NT, 0>(vectors, planes, Isa::even_of_pairs(scales), q, in.q_stride, offsets, weighted);
-      sub_block<Isa, NT, 2>(vectors, planes + 64, Isa::odd_of_pairs(scales), q, in.q_stride, offsets + 1, weighted);
-      vectors += 256;
-      planes += 128;
-      q += 32;
-      offsets += 2;
+    if (is_narrow<NT>(in)) {
+      weigh<Isa, NT, (NT > 2)>(p, part, in, weighted);
+    } else {
+      weigh<Isa, NT, false>(p, part, in, weighted);
     }
-    const F d = Isa::load_f(p.d + first);
+    const F d = Isa::load_f(p.d + part * Isa::kLanes);
 #pragma GCC unroll 16
     for (int t = 0; t < NT; ++t) {
       const F a = Isa::mul_f(Isa::to_float(weighted[t]), d);

@@ -43,6 +43,7 @@ struct TileInputs {
   const int32_t* neg_sums;   // ... q_stride / 32 apart
   const float* float_sums;   // ... q_stride / 32 apart
   const float* scales;       // ... blocks apart
+  const uint8_t* wide;       // ... blocks apart
   const float* f32;          // ... cols apart
   ptrdiff_t q_stride;
   ptrdiff_t sum_stride;  // q_stride / 32
@@ -61,6 +62,7 @@ CONCERTO_FORCE_INLINE TileInputs tile_inputs(const Activations& x, int token) no
           x.neg_sums + token * (stride / 32),
           x.float_sums + token * (stride / 32),
           x.scales + token * blocks,
+          x.wide + token * blocks,
           x.f32 + static_cast<ptrdiff_t>(token) * x.cols,
           stride,
           stride / 32,
@@ -76,7 +78,18 @@ CONCERTO_FORCE_INLINE void advance(TileInputs& in) noexcept {
   in.neg_sums += kQuantBlock / 32;
   in.float_sums += kQuantBlock / 32;
   in.scales += kQuantBlock / kBlock;
+  in.wide += kQuantBlock / kBlock;
   in.f32 += kQuantBlock;
+}
+
+// True when the products of the current block may be summed in 16 bits for all NT tokens (Activations::wide).
+template <int NT>
+CONCERTO_FORCE_INLINE bool is_narrow(const TileInputs& in) noexcept {
+  if (NT <= 2) return false;
+  unsigned any = 0;
+#pragma GCC unroll 16
+  for (int t = 0; t < NT; ++t) any |= in.wide[t * in.blocks];
+  return any == 0;
 }
 
 // Rows [0, rows) of one panel for tokens [token, token + NT).

@@ -39,21 +39,23 @@ CONCERTO_FORCE_INLINE typename W::F exp2_neg_lanes(typename W::F x) noexcept {
   return W::times_pow2_above(p, n, x, W::set(kExp2Low));
 }
 
-// One 32-column sub-block's quants, sums and what derives from them.
+// The quants of `columns` columns that share a scale, and that scale.
 template <class W>
-CONCERTO_FORCE_INLINE void quantize_32(const float* x, typename W::F inverse, float scale, bool zero, int8_t* q,
-                                       int16_t* sum, int32_t* neg_sum, float* float_sum, int32_t* offsets) noexcept {
-  int32_t halves[2];
-  for (int h = 0; h < 2; ++h) {
-    typename W::F v = W::mul_f(W::load_f(x + h * 16), inverse);
-    v = zero ? W::zero_f() : W::if_nan(v, W::zero_f(), v);
-    halves[h] = W::store_rounded_bytes(q + h * 16, v);
-    offsets[h] = -32 * halves[h];
+CONCERTO_FORCE_INLINE float quantize_block(const float* x, int columns, int8_t* q) noexcept {
+  typename W::Bits magnitude = W::zero_bits();
+  for (int i = 0; i < columns; i += 16) magnitude = W::max_bits(magnitude, W::magnitude_bits(x + i));
+  const float amax = float_of(W::max_of_bits(magnitude));
+  const bool zero = amax < kQuantTiny;  // then x * 0 rounds to 0
+  const auto inverse = W::set(zero ? 0.0F : 127.0F / amax);
+  if (amax <= __FLT_MAX__) {
+    for (int i = 0; i < columns; i += 16) W::store_rounded_bytes(q + i, W::mul_f(W::load_f(x + i), inverse));
+  } else {
+    for (int i = 0; i < columns; i += 16) {
+      const auto v = W::mul_f(W::load_f(x + i), inverse);
+      W::store_rounded_bytes(q + i, W::if_nan(v, W::zero_f(), v));
+    }
   }
-  const int32_t total = halves[0] + halves[1];
-  *sum = static_cast<int16_t>(total);
-  *neg_sum = -total;
-  *float_sum = scale * static_cast<float>(total);
+  return zero ? 0.0F : amax / 127.0F;
 }
 
 template <class W, int kBlock>
@@ -64,30 +66,36 @@ CONCERTO_FORCE_INLINE void quantize_rows(const Activations& x, int row_begin, in
   for (int t = row_begin; t < row_end; ++t) {
     const ptrdiff_t token = t;
     const float* row = x.f32 + token * x.cols;
+    int8_t* q = x.q + token * stride;
+    float* scales = x.scales + token * blocks;
     for (int b = 0; b < blocks; ++b) {
       const int column = b * kBlock;
       const int columns = x.cols - column < kBlock ? x.cols - column : kBlock;
-      typename W::Bits magnitude = W::zero_bits();
-      for (int i = 0; i < columns; i += 16) magnitude = W::max_bits(magnitude, W::magnitude_bits(row + column + i));
-      const float amax = float_of(W::max_of_bits(magnitude));
-      const bool zero = amax < kQuantTiny;
-      const float scale = zero ? 0.0F : amax / 127.0F;
-      x.scales[token * blocks + b] = scale;
-      const auto inverse = W::set(zero ? 0.0F : 127.0F / amax);
-      for (int i = column; i < column + columns; i += kSumBlock) {
-        const ptrdiff_t at = token * subs + i / kSumBlock;
-        quantize_32<W>(row + i, inverse, scale, zero, x.q + token * stride + i, x.sums + at, x.neg_sums + at,
-                       x.float_sums + at, x.offsets16 + 2 * at);
+      scales[b] = quantize_block<W>(row + column, columns, q + column);
+    }
+    for (int i = x.cols; i < stride; ++i) q[i] = 0;
+    if (kBlock == kQuantBlock) {
+      for (int b = 0; b < blocks; ++b) {
+        typename W::Bits most = W::zero_bits();
+        const int end = (b + 1) * kQuantBlock < stride ? (b + 1) * kQuantBlock : stride;
+        for (int i = b * kQuantBlock; i < end; i += 64) most = W::max_bits(most, W::magnitudes_of_16s(q + i));
+        x.wide[token * blocks + b] = W::max_of_bits(most) > static_cast<uint32_t>(Activations::kNarrowSum) ? 1 : 0;
       }
     }
-    for (int i = x.cols; i < stride; ++i) x.q[token * stride + i] = 0;
-    for (int s = x.cols / kSumBlock; s < subs; ++s) {
+    for (int s = 0; s < subs; s += 2) {
+      int32_t sixteens[4];
+      W::sums_of_16s(q + static_cast<ptrdiff_t>(s) * kSumBlock, sixteens);
       const ptrdiff_t at = token * subs + s;
-      x.sums[at] = 0;
-      x.neg_sums[at] = 0;
-      x.float_sums[at] = 0;
-      x.offsets16[2 * at] = 0;
-      x.offsets16[2 * at + 1] = 0;
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) x.offsets16[2 * at + i] = -32 * sixteens[i];
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        const int32_t sum = sixteens[2 * i] + sixteens[2 * i + 1];
+        const int column = (s + i) * kSumBlock;
+        x.sums[at + i] = static_cast<int16_t>(sum);
+        x.neg_sums[at + i] = -sum;
+        x.float_sums[at + i] = column < x.cols ? scales[column / kBlock] * static_cast<float>(sum) : 0.0F;
+      }
     }
   }
 }
