@@ -1,4 +1,4 @@
-// The tables of the x86 instruction sets; call only on a processor that has them (select.cpp asks).
+// The tables of the instruction sets; call only on a processor that has them (select.cpp asks).
 #pragma once
 
 #include "kernels/kernels.h"
@@ -8,6 +8,9 @@ namespace avx2 {
 const KernelTable* table() noexcept;
 }
 namespace avx512 {
+const KernelTable* table() noexcept;
+}
+namespace neon {
 const KernelTable* table() noexcept;
 }
 }  // namespace concerto::kernels

@@ -25,12 +25,20 @@ const KernelTable* avx512_if_runnable() noexcept {
   return nullptr;
 }
 
+const KernelTable* neon_if_runnable() noexcept {
+#if defined(CONCERTO_KERNELS_ARM)
+  if (base::cpu_features().neon_dotprod) return neon::table();
+#endif
+  return nullptr;
+}
+
 const KernelTable& choose() noexcept {
   if (const char* forced = std::getenv("CONCERTO_ISA"); forced != nullptr && *forced != '\0') {
     if (const auto* t = find_table(forced)) return *t;
   }
   if (const auto* t = avx512_if_runnable()) return *t;
   if (const auto* t = avx2_if_runnable()) return *t;
+  if (const auto* t = neon_if_runnable()) return *t;
   return generic::kTable;
 }
 
@@ -41,6 +49,7 @@ const KernelTable* find_table(const char* name) noexcept {
   if (n == "generic") return &generic::kTable;
   if (n == "avx2") return avx2_if_runnable();
   if (n == "avx512") return avx512_if_runnable();
+  if (n == "neon") return neon_if_runnable();
   return nullptr;
 }
 

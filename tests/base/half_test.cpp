@@ -11,9 +11,14 @@ namespace {
 
 uint32_t bits(float f) { return std::bit_cast<uint32_t>(f); }
 
-// The compiler's own binary16, an independent implementation.
-float compiler_widen(uint16_t half) { return static_cast<float>(std::bit_cast<_Float16>(half)); }
-uint16_t compiler_narrow(float f) { return std::bit_cast<uint16_t>(static_cast<_Float16>(f)); }
+// The compiler's own binary16, an independent implementation (g++ 12 calls it _Float16 on x86 alone).
+#if defined(__aarch64__)
+using Half = __fp16;
+#else
+using Half = _Float16;
+#endif
+float compiler_widen(uint16_t half) { return static_cast<float>(std::bit_cast<Half>(half)); }
+uint16_t compiler_narrow(float f) { return std::bit_cast<uint16_t>(static_cast<Half>(f)); }
 
 TEST(Half, WidensEveryValueAsTheCompilerDoes) {
   for (uint32_t h = 0; h < 0x10000; ++h) {

@@ -1,8 +1,8 @@
 // The packed matrix product, written once for every vector ISA.
 //
-// Isa gives vectors of kLanes = 16 or 8 rows of a panel (8: the panel is done in two halves). A Format (simd/formats.h)
-// knows one weight type: it walks a 256-column block once for a tile of NT tokens, so that weights are decoded once a
-// tile and every decoded vector feeds NT dot products whose activations are broadcast from memory.
+// Isa gives vectors of kLanes = 16, 8 or 4 rows of a panel (8: the panel is done in two halves, 4: in four). A Format
+// (simd/formats.h) knows one weight type: it walks a 256-column block once for a tile of NT tokens, so that weights are
+// decoded once a tile and every decoded vector feeds NT dot products whose activations are broadcast from memory.
 //
 // Order of loops: groups of panels whose weights stay in the L2 cache | tiles of tokens | panels of the group | blocks.
 // Included by files built with ISA flags: no std templates, everything a template over Isa.

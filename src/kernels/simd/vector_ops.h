@@ -1,5 +1,5 @@
 // The element-wise and reducing functions of the kernel table, written once for every vector ISA on 16 virtual lanes.
-// W (wide) gives vectors W::F of 16 floats, one register or two. Meanings: generic/vector_ops.cpp and math.h.
+// W (wide) gives vectors W::F of 16 floats, in one, two or four registers. Meanings: generic/vector_ops.cpp and math.h.
 // Included by files built with ISA flags: no std templates, everything a template over W.
 #pragma once
 

@@ -1,0 +1,10 @@
+# spdlog from its headers alone, with the fmt beside it.
+find_path(spdlog_INCLUDE spdlog/spdlog-inl.h PATHS /usr/include)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(spdlog REQUIRED_VARS spdlog_INCLUDE)
+if(spdlog_FOUND AND NOT TARGET spdlog::spdlog)
+  find_package(fmt REQUIRED)
+  add_library(spdlog::spdlog INTERFACE IMPORTED GLOBAL)
+  target_compile_definitions(spdlog::spdlog INTERFACE SPDLOG_FMT_EXTERNAL)
+  target_link_libraries(spdlog::spdlog INTERFACE fmt::fmt)
+endif()
