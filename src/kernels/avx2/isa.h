@@ -17,6 +17,7 @@ struct Isa {
   static constexpr int kLanes = 8;
   static constexpr int kTokenTile = 4;  // 4 sums + 4 weighted sums + weights, masks and products in 16 registers
   static constexpr bool kSignedBytes = !kVnni;  // without VNNI dot_bytes multiplies byte - 128
+  static constexpr bool kFastPairs = true;      // dot_halves costs less than two products of 32 bits
   using F = __m256;
   using I = __m256i;
 

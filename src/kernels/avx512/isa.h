@@ -16,6 +16,7 @@ struct Isa {
   // Register tiles: tokens whose sums fit the 32 registers beside weights and constants.
   static constexpr int kTokenTile = 8;
   static constexpr bool kSignedBytes = false;  // dot_bytes multiplies the unsigned bytes as they are stored
+  static constexpr bool kFastPairs = true;     // dot_halves costs less than two products of 32 bits
   using F = __m512;
   using I = __m512i;
 

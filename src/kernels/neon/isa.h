@@ -19,6 +19,8 @@ struct Isa {
   static constexpr int kLanes = 4;
   static constexpr int kTokenTile = 8;  // 8 sums + 8 weighted sums + weights, masks and activations in 32 registers
   static constexpr bool kSignedBytes = true;  // dot_bytes multiplies byte - 128
+  static constexpr bool kFastPairs =
+      false;  // two multiply-adds of 32 bits are fewer than 16-bit products and their sums
   using F = float32x4_t;
   using I = int32x4_t;
 

@@ -127,15 +127,28 @@ struct Wide {
   CONCERTO_FORCE_INLINE static uint32_t max_of_bits(Bits a) noexcept {
     return vmaxvq_u32(vmaxq_u32(vmaxq_u32(a.v[0], a.v[1]), vmaxq_u32(a.v[2], a.v[3])));
   }
-  // Rounds half to even, stores 16 bytes, returns their sum. |v| <= 127.
-  CONCERTO_FORCE_INLINE static int32_t store_rounded_bytes(int8_t* p, F a) noexcept {
+  // Rounds half to even, stores 16 bytes. |v| <= 127.
+  CONCERTO_FORCE_INLINE static void store_rounded_bytes(int8_t* p, F a) noexcept {
     int16x4_t q[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) q[i] = vmovn_s32(vcvtnq_s32_f32(a.v[i]));
-    const int16x8_t low = vcombine_s16(q[0], q[1]);
-    const int16x8_t high = vcombine_s16(q[2], q[3]);
-    vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
-    return vaddvq_s16(vaddq_s16(low, high));
+    vst1q_s8(p, vcombine_s8(vmovn_s16(vcombine_s16(q[0], q[1])), vmovn_s16(vcombine_s16(q[2], q[3]))));
+  }
+  // Of the 64 bytes at q: the sum of each 16; the sum of |q| of each 16, a lane each.
+  CONCERTO_FORCE_INLINE static void sums_of_16s(const int8_t* q, int32_t* sums) noexcept {
+    int32x4_t fours[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) fours[i] = vpaddlq_s16(vpaddlq_s8(vld1q_s8(q + 16 * i)));
+    vst1q_s32(sums, vpaddq_s32(vpaddq_s32(fours[0], fours[1]), vpaddq_s32(fours[2], fours[3])));
+  }
+  CONCERTO_FORCE_INLINE static Bits magnitudes_of_16s(const int8_t* q) noexcept {
+    Bits fours;
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      fours.v[i] = vpaddlq_u16(vpaddlq_u8(vreinterpretq_u8_s8(vabsq_s8(vld1q_s8(q + 16 * i)))));
+    }
+    const uint32x4_t sums = vpaddq_u32(vpaddq_u32(fours.v[0], fours.v[1]), vpaddq_u32(fours.v[2], fours.v[3]));
+    return {sums, sums, sums, sums};
   }
 
   // to_bf16 of math.h: 16 values to memory.

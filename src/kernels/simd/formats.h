@@ -176,8 +176,8 @@ struct FormatSuper {
     I weighted[NT];
 #pragma GCC unroll 16
     for (int t = 0; t < NT; ++t) weighted[t] = Isa::zero();
-    if (kPlaneBits == 0 && is_narrow<NT>(in)) {
-      weigh<Isa, NT, (kPlaneBits == 0 && NT > 2)>(p, part, in, weighted);
+    if (kPlaneBits == 0 && is_narrow<Isa, NT>(in)) {
+      weigh<Isa, NT, (kPlaneBits == 0 && kMayBeNarrow<Isa, NT>)>(p, part, in, weighted);
     } else {
       weigh<Isa, NT, false>(p, part, in, weighted);
     }
@@ -253,8 +253,8 @@ struct FormatQ6K {
     typename Isa::I weighted[NT];
 #pragma GCC unroll 16
     for (int t = 0; t < NT; ++t) weighted[t] = Isa::zero();
-    if (is_narrow<NT>(in)) {
-      weigh<Isa, NT, (NT > 2)>(p, part, in, weighted);
+    if (is_narrow<Isa, NT>(in)) {
+      weigh<Isa, NT, kMayBeNarrow<Isa, NT>>(p, part, in, weighted);
     } else {
       weigh<Isa, NT, false>(p, part, in, weighted);
     }

@@ -82,10 +82,15 @@ CONCERTO_FORCE_INLINE void advance(TileInputs& in) noexcept {
   in.f32 += kQuantBlock;
 }
 
+// Whether sums in 16 bits are used at all: where the Isa multiplies pairs faster, for tokens enough to pay for the
+// asking.
+template <class Isa, int NT>
+inline constexpr bool kMayBeNarrow = Isa::kFastPairs && NT > 2;
+
 // True when the products of the current block may be summed in 16 bits for all NT tokens (Activations::wide).
-template <int NT>
+template <class Isa, int NT>
 CONCERTO_FORCE_INLINE bool is_narrow(const TileInputs& in) noexcept {
-  if (NT <= 2) return false;
+  if (!kMayBeNarrow<Isa, NT>) return false;
   unsigned any = 0;
 #pragma GCC unroll 16
   for (int t = 0; t < NT; ++t) any |= in.wide[t * in.blocks];
