@@ -45,7 +45,7 @@ struct TierConfig {
   int threads = 0;             // 0: all cores
   int context = 0;             // tokens a request may hold; 0: the smaller of trained and 8192
   int kv_mb = 0;               // memory for running conversations; 0: what the server's memory leaves
-  double itl_target_ms = 250;  // while somebody's answer streams, a pass takes on prompt tokens up to this time
+  double itl_target_ms = 200;  // while somebody's answer streams, a pass takes on prompt tokens up to this time
   std::string quantize;
   int max_running = 16;
   int max_waiting = 512;

@@ -43,7 +43,7 @@ model = "{}"   # a .gguf file or a Hugging Face folder
 # threads = 0                    # 0: all cores
 # context = 0                    # tokens that a conversation may hold; 0: the smaller of trained and 8192
 # kv_mb = 0                      # memory for running conversations; 0: what the server's memory leaves
-# itl_target_ms = 250            # a new prompt is computed in parts that hold up running answers no longer than this
+# itl_target_ms = 200            # a new prompt is computed in parts that hold up running answers no longer than this
 # speculation = "auto"           # guess from earlier text: faster where answers repeat it, never different; or "off"
 # draft = "small.gguf"           # a small model of the same family that guesses for a big one (7B)
 

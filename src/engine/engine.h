@@ -28,7 +28,7 @@ struct EngineOptions {
   int max_batch_tokens = 256;  // tokens per forward pass, prompts and decodes together
   int max_running = 16;        // requests in the batch at once; the others wait
   int max_waiting = 512;       // more are refused with kBusy
-  double itl_target_ms = 250;  // while somebody's answer streams, a pass takes on prompt tokens up to this time
+  double itl_target_ms = 200;  // while somebody's answer streams, a pass takes on prompt tokens up to this time
   bool prefix_cache = true;    // share the KV blocks of equal prefixes (per cache_salt)
   Speculation speculation = Speculation::kAuto;
   std::string draft_path;  // a small model of the same vocabulary that guesses for kAuto; empty: none

@@ -209,6 +209,41 @@ void Scheduler::take_known_blocks(Sequence& s) {
   }
 }
 
+// The tokens before the first one that nobody knows, out of a block that goes on otherwise.
+void Scheduler::copy_known_part(Sequence& s) {
+  const auto last = static_cast<int>(cacheable(s.job.request, s.tokens.size(), s.scores()));
+  if (s.computed % kBlock != 0 || s.computed >= last) return;
+  const int parent = s.blocks.empty() ? KvCache::kNone : s.blocks.back();
+  const auto wanted = std::span<const int32_t>(s.tokens).subspan(
+      static_cast<size_t>(s.computed), static_cast<size_t>(std::min(kBlock, last - s.computed)));
+  const KvCache::Part part = cache_.find_part(parent, s.job.request.cache_salt, wanted);
+  // Held while it is copied, lest its memory is the one handed out.
+  if (part.count == 0 || cache_.available() - (cache_.refs(part.block) == 0 ? 1 : 0) < 1) return;
+  CHECK(s.reserved_blocks > 0);
+  cache_.acquire(part.block);
+  const int own = cache_.allocate();
+  const size_t values = parts_.kv->bytes() / sizeof(uint16_t) / static_cast<size_t>(parts_.kv->blocks());
+  std::copy_n(parts_.kv->base() + static_cast<size_t>(part.block) * values, values,
+              parts_.kv->base() + static_cast<size_t>(own) * values);
+  cache_.release(part.block);
+  s.blocks.push_back(own);
+  --s.reserved_blocks;
+  --reserved_;
+  s.computed += part.count;
+  if (!s.prompt_reported) s.cached_tokens += part.count;
+  counters_.cached_tokens += static_cast<uint64_t>(part.count);
+}
+
+// Lets others copy from the block that a request leaves unfull.
+void Scheduler::index_last_part(Sequence& s) {
+  const auto full = static_cast<size_t>(s.indexed_blocks);
+  const int count = s.computed - s.indexed_blocks * kBlock;
+  if (!options_.prefix_cache || count <= 0 || count >= kBlock || s.blocks.size() <= full) return;
+  const int parent = full == 0 ? KvCache::kNone : s.blocks[full - 1];
+  cache_.index_part(s.blocks[full], parent, s.job.request.cache_salt,
+                    std::span<const int32_t>(s.tokens).subspan(full * kBlock, static_cast<size_t>(count)));
+}
+
 // True when an earlier request is about to compute exactly the block that this one needs next.
 bool Scheduler::waits_for_earlier(size_t index) const {
   const Sequence& s = *running_[index];
@@ -295,6 +330,7 @@ void Scheduler::plan() {
     if (s.decoding()) continue;
     take_known_blocks(s);
     if (waits_for_earlier(i)) continue;
+    copy_known_part(s);
     int count = std::min(budget, s.pending());
     if (s.scores()) {
       const int unscored = std::max(0, s.job.request.logprobs_from - 1 - s.computed);  // these give no rows
@@ -494,6 +530,7 @@ void Scheduler::fail(Sequence& s, base::Error error) {
 
 void Scheduler::give_back_blocks(Sequence& s) {
   speculator_.forget(s);
+  index_last_part(s);
   for (auto it = s.blocks.rbegin(); it != s.blocks.rend(); ++it) cache_.release(*it);  // ends first: see kv_cache.h
   s.blocks.clear();
   reserved_ -= s.reserved_blocks;

@@ -14,7 +14,8 @@
 // the others, or is left off when nobody is left in it (what a pass wrote counts only when it is through).
 //
 // Prefix cache: a block is taken from KvCache instead of computed whenever it is known, also in the middle of a prompt.
-// A request whose next block is just being computed by an earlier one with the same prefix waits for it.
+// A request whose next block is just being computed by an earlier one with the same prefix waits for it. Where a known
+// block agrees with a prompt in its first tokens only, those are copied.
 //
 // Speculation: a pass may also compute guesses of the tokens that follow (speculator.h).
 //
@@ -49,7 +50,7 @@ struct SchedulerOptions {
   int context = 0;  // tokens a request may hold
   int max_batch_tokens = 256;
   int max_running = 16;  // <= max_batch_tokens
-  double itl_target_ms = 250;
+  double itl_target_ms = 200;
   bool prefix_cache = true;
   Speculation speculation = Speculation::kAuto;
 };
@@ -130,6 +131,8 @@ class Scheduler {
   bool make_room(size_t index, int count);
   bool abandons_pass(const std::function<bool()>& between);
   void take_known_blocks(Sequence& s);
+  void copy_known_part(Sequence& s);
+  void index_last_part(Sequence& s);
   [[nodiscard]] bool waits_for_earlier(size_t index) const;
   [[nodiscard]] int prompt_budget(int decoded) const;
   int plan_decodes();

@@ -65,6 +65,38 @@ TEST(KvCache, EvictsTheLeastRecentlyUsedLeafFirst) {
   EXPECT_TRUE(cache.consistent());
 }
 
+TEST(KvCache, KnowsTheBeginningsOfBlocks) {
+  KvCache cache(5);
+  const auto all = tokens(0);
+  const int parent = cache.allocate();
+  cache.index(parent, KvCache::kNone, "a", all);
+  const int full = cache.allocate();
+  cache.index(full, parent, "a", tokens(100));
+  const std::array<int32_t, 4> similar = {100, 101, 102, 7};
+  EXPECT_EQ(cache.find_part(parent, "a", similar).block, full);
+  EXPECT_EQ(cache.find_part(parent, "a", similar).count, 3);
+  EXPECT_EQ(cache.find_part(full, "a", similar).count, 0);
+  EXPECT_EQ(cache.find_part(KvCache::kNone, "a", std::span(all).first(10)).count, 10);
+  EXPECT_EQ(cache.find_part(KvCache::kNone, "b", all).count, 0);
+  // A part of a block is found for its tokens, and only as a part.
+  const int part = cache.allocate();
+  cache.index_part(part, parent, "a", similar);
+  EXPECT_EQ(cache.find_part(parent, "a", similar).block, part);
+  EXPECT_EQ(cache.find_part(parent, "a", similar).count, 4);
+  EXPECT_TRUE(cache.consistent());
+  // No use to know the same twice.
+  const int again = cache.allocate();
+  cache.index_part(again, parent, "a", std::span(similar).first(2));
+  cache.release(again);
+  EXPECT_EQ(cache.free(), 2);
+  cache.release(part);
+  EXPECT_EQ(cache.kept(), 1);
+  EXPECT_TRUE(cache.consistent());
+  for (int i = 0; i < 3; ++i) cache.allocate();
+  EXPECT_EQ(cache.find_part(parent, "a", similar).count, 3);  // its memory was needed
+  EXPECT_TRUE(cache.consistent());
+}
+
 TEST(KvPool, TakesNoMemoryBeforeItIsWritten) {
   const kernels::KvLayout layout{28, 2, 128};
   const auto pool = KvPool::create(layout, 8192);  // 15 GB of addresses

@@ -137,7 +137,7 @@ TEST(RealWeights, SameBytesWhateverTheThreadsBatchChunkAndCache) {
     for (const Request& r : requests) {
       alone.push_back(asker.ask(r));
       ASSERT_EQ(alone.back().tokens.size(), 24U);
-      ASSERT_EQ(alone.back().finish.cached_tokens, 0);
+      ASSERT_LT(alone.back().finish.cached_tokens, 64);  // the template's beginning at most
     }
     // Again, all together, prefixes from the cache.
     const auto again = asker.ask(requests);

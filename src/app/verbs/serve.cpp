@@ -184,7 +184,7 @@ Verb serve_verb() {
                 .integer("--memory", &over.memory_mb, 1, kMaxMemoryMb,
                          "megabytes that the server may hold (default: nine tenths of what is free)")
                 .number("--itl-target", &over.itl_target, kMinItlTargetMs, kMaxItlTargetMs,
-                        "milliseconds that a new prompt may hold up running answers (default: 250)")
+                        "milliseconds that a new prompt may hold up running answers (default: 200)")
                 .number("--threshold", &over.threshold, 0, 1, "confidence below which a tier passes a request on")
                 .flag("--check-config", &arguments->check, "only check the configuration")
                 .footer(
