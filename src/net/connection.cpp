@@ -367,7 +367,7 @@ Connection::Async<bool> Connection::respond(Incoming* in) {
                                                  fmt::format("{}: expected one of {}, found {}", in->request.path,
                                                              in->match.allow, method));
       response.headers.set("Allow", in->match.allow);
-      writer->send(std::move(response));
+      writer->send(response);
     } else if (in->refusal) {
       writer->send(*in->refusal);
     } else {
