@@ -136,6 +136,23 @@ TEST_P(Fingerprint, Attention) {
   EXPECT_EQ(Hash().add(out).text(), "c28805a79a8fe31e");
 }
 
+// A sum in another order is often the same float, or the same after the root: many of them leave no doubt.
+TEST_P(Fingerprint, ManySums) {
+  constexpr int kN = 160;
+  const std::vector<float> ones(kN, 1.0F);
+  Hash norms;
+  Hash sums;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const auto x = exact_floats(kN, seed, 9);
+    std::vector<float> out(kN);
+    table().rms_norm(x.data(), ones.data(), 1e-6F, kN, out.data());
+    norms.add(out);
+    sums.add({table().log_sum_exp(x.data(), kN)});
+  }
+  EXPECT_EQ(norms.text(), "b7ab7c3741af5cfa") << "rms_norm";
+  EXPECT_EQ(sums.text(), "4eb2f25d7b12d125") << "log_sum_exp";
+}
+
 INSTANTIATE_TEST_SUITE_P(Tables, Fingerprint, testing::ValuesIn(tables()),
                          [](const auto& i) { return std::string(i.param); });
 
