@@ -7,23 +7,19 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/tensor_type.h"
 #include "formats/tensor_file.h"
 #include "model/config.h"
+#include "model/sha256.h"
 
 namespace concerto::model {
 
 class WeightDigest {
  public:
   explicit WeightDigest(const ModelConfig& config);
-  ~WeightDigest();
-  WeightDigest(const WeightDigest&) = delete;
-  WeightDigest& operator=(const WeightDigest&) = delete;
 
   // Call in a fixed order. `role`: this project's name of the tensor, equal for GGUF and folders; target: type in
   // memory.
@@ -32,8 +28,7 @@ class WeightDigest {
 
  private:
   void text(std::string_view line);
-  struct Hasher;
-  std::unique_ptr<Hasher> hasher_;
+  Sha256 hash_;
 };
 
 }  // namespace concerto::model

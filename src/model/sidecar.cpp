@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include "base/check.h"
 #include "base/tensor_type.h"
 #include "kernels/kernels.h"
+#include "model/sha256.h"
 
 namespace concerto::model {
 namespace {
@@ -30,30 +30,10 @@ constexpr size_t kSamples = 1024;
 constexpr size_t kSampleBytes = 64;
 constexpr size_t kWriteBytes = size_t{16} << 20;
 
-std::string hex_of(EVP_MD_CTX* context) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int length = 0;
-  CHECK(EVP_DigestFinal_ex(context, digest, &length) == 1 && length >= 16);
-  std::string hex;
-  for (int i = 0; i < 16; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
-}
-
-struct Hash {
-  EVP_MD_CTX* context = EVP_MD_CTX_new();
-  Hash() { CHECK(context != nullptr && EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1); }
-  ~Hash() { EVP_MD_CTX_free(context); }
-  Hash(const Hash&) = delete;
-  Hash& operator=(const Hash&) = delete;
-  void add(std::span<const std::byte> bytes) const {
-    CHECK(EVP_DigestUpdate(context, bytes.data(), bytes.size()) == 1);
-  }
-};
-
 // Of evenly spread samples, both ends included: finds a file that was cut, overwritten or only partly copied, in a few
 // milliseconds. No seal against somebody who means harm; such a one could write the model itself.
 std::string checksum(std::span<const std::byte> bytes) {
-  const Hash hash;
+  Sha256 hash;
   if (bytes.size() <= kSamples * kSampleBytes) {
     hash.add(bytes);
   } else {
@@ -61,7 +41,7 @@ std::string checksum(std::span<const std::byte> bytes) {
     for (size_t i = 0; i < kSamples; ++i) hash.add(bytes.subspan(last / (kSamples - 1) * i, kSampleBytes));
     hash.add(bytes.last(kSampleBytes));
   }
-  return hex_of(hash.context);
+  return hash.finish();
 }
 
 std::string header_of(const SidecarKey& key, std::string_view sum) {
@@ -104,7 +84,7 @@ std::string sidecar_path(const std::string& model_path, std::optional<base::Tens
 std::string layout_fingerprint() {
   // A panel of every type, of rows whose bytes all differ, says where each of them goes. 288 columns: a short last
   // block where the type has such.
-  const Hash hash;
+  Sha256 hash;
   for (const auto& geometry : base::kTensorGeometries) {
     const int cols = geometry.block_weights == 256 ? 256 : 288;
     std::vector<std::byte> rows(static_cast<size_t>(kernels::kPanelRows) * static_cast<size_t>(cols) /
@@ -115,7 +95,7 @@ std::string layout_fingerprint() {
     kernels::pack(geometry.type, kernels::kPanelRows, cols, rows.data(), 0, 1, packed.data());
     hash.add(packed);
   }
-  return hex_of(hash.context);
+  return hash.finish();
 }
 
 std::span<const std::byte> sidecar_arena(const formats::MappedFile& sidecar) {
